@@ -1,0 +1,130 @@
+"""The cost of any torch module: true multiply-accumulates, and the FLOPs that the papers print.
+
+Two counts, never mixed:
+
+`macs`
+    true multiply-accumulates of convolutions, transposed convolutions, linear layers and attention products.
+    Budgets are kept in this unit.
+`paper_flops`
+    the count behind every figure of Med-DANet: the same, but a transposed convolution counted at its *output* size,
+    and 5 for each normalised element (batch, group, instance and layer norm). Comparisons with the papers use it.
+
+Neither counts bias, activations, softmax or additions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a module costs. `macs` and `paper_flops` for the whole input, `parameters` of the module."""
+
+    macs: int = 0
+    paper_flops: int = 0
+    parameters: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.macs + other.macs, self.paper_flops + other.paper_flops, self.parameters + other.parameters
+        )
+
+    def times(self, runs: int) -> "Cost":
+        """The cost of `runs` runs; parameters stay."""
+        return Cost(self.macs * runs, self.paper_flops * runs, self.parameters)
+
+
+NORM_FLOPS_PER_ELEMENT = 5
+
+
+def count(module: "torch.nn.Module", input_shape: tuple[int, ...]) -> Cost:
+    """Count one run of `module` on one input of `input_shape`, e.g. `(1, 4, 240, 240)`.
+
+    The module runs once on torch's meta device: no arithmetic is done, no weights are read, and the module is left
+    as it was. Whatever operations it executes are counted, in any module of any library.
+
+    Source: the unit of Med-DANet, Tables 1-6 (`paper_flops`), reproduced to the last digit by the tests.
+    """
+    import copy
+
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counter(TorchDispatchMode):
+        macs = 0
+        paper_flops = 0
+
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            out = func(*args, **(kwargs or {}))
+            rule = _RULES.get(func.overloadpacket.__name__)
+            if rule is not None:
+                macs, paper_flops = rule(args, out)
+                self.macs += macs
+                self.paper_flops += paper_flops
+            return out
+
+    meta = copy.deepcopy(module).to("meta").eval()
+    with torch.no_grad(), Counter() as counter:
+        meta(torch.empty(input_shape, device="meta"))
+    return Cost(counter.macs, counter.paper_flops, sum(p.numel() for p in module.parameters()))
+
+
+_Rule = Callable[[tuple[Any, ...], Any], tuple[int, int]]
+
+
+def _convolution(args: tuple[Any, ...], out: Any) -> tuple[int, int]:
+    x, weight, transposed = args[0], args[1], args[6]
+    kernel = prod(weight.shape[2:])
+    if transposed:
+        # weight is [in, out / groups, ...]: every input element meets out / groups x kernel weights.
+        per_element = weight.shape[1] * kernel
+        in_channels_per_group = weight.shape[0] // args[8]
+        return x.numel() * per_element, out.numel() * in_channels_per_group * kernel
+    macs = out.numel() * weight.shape[1] * kernel
+    return macs, macs
+
+
+def _product(args: tuple[Any, ...], out: Any) -> tuple[int, int]:
+    macs = out.numel() * args[0].shape[-1]
+    return macs, macs
+
+
+def _add_product(args: tuple[Any, ...], out: Any) -> tuple[int, int]:
+    return _product(args[1:], out)
+
+
+def _attention(args: tuple[Any, ...], out: Any) -> tuple[int, int]:
+    query, key, value = args[:3]
+    scores = prod(query.shape[:-1]) * key.shape[-2]
+    macs = scores * query.shape[-1] + scores * value.shape[-1]
+    return macs, macs
+
+
+def _norm(args: tuple[Any, ...], out: Any) -> tuple[int, int]:
+    return 0, NORM_FLOPS_PER_ELEMENT * args[0].numel()
+
+
+_RULES: dict[str, _Rule] = {
+    "convolution": _convolution,
+    "mm": _product,
+    "bmm": _product,
+    "addmm": _add_product,
+    "baddbmm": _add_product,
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_flash_attention": _attention,
+    "_scaled_dot_product_efficient_attention": _attention,
+    "_scaled_dot_product_fused_attention_overrideable": _attention,
+    "native_batch_norm": _norm,
+    "cudnn_batch_norm": _norm,
+    "_native_batch_norm_legit": _norm,
+    "_native_batch_norm_legit_no_training": _norm,
+    "native_group_norm": _norm,
+    "native_layer_norm": _norm,
+}
