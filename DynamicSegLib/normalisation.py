@@ -1,0 +1,66 @@
+"""Intensities: from what the scanner stored to what a bundle's networks were trained on."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.errors import BundleError, InputError
+
+
+class NormalisationKind(str, Enum):
+    """How intensities are normalised."""
+
+    ZSCORE_NONZERO = "zscore-nonzero"
+    WINDOW = "window"
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Intensity normalisation of a study.
+
+    Parameters
+    ----------
+    kind: `zscore-nonzero` gives each modality zero mean and unit deviation inside the union of the modalities'
+        non-zero voxels and zero outside it; `window` maps `low`..`high` (e.g. Hounsfield units) to 0..1, clipped.
+    low, high: the window; unused by `zscore-nonzero`.
+
+    Source: Med-DANet's implementation (one mask a study, z-score per modality inside it).
+    """
+
+    kind: NormalisationKind = NormalisationKind.ZSCORE_NONZERO
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind is NormalisationKind.WINDOW and not self.high > self.low:
+            raise BundleError(f"Normalisation window {self.low}..{self.high}: the upper end must be above the lower.")
+
+    def apply(self, volumes: NDArray[np.float32], modalities: tuple[str, ...]) -> None:
+        """Normalise in place.
+
+        Parameters
+        ----------
+        volumes: float32 `[modality, slice, row, column]`, 0 outside the brain for `zscore-nonzero`.
+        modalities: their names, for the error message.
+
+        Raises
+        ------
+        InputError: a modality has one single value inside the mask, so that no deviation exists.
+        """
+        if self.kind is NormalisationKind.WINDOW:
+            volumes -= self.low
+            volumes /= self.high - self.low
+            np.clip(volumes, 0.0, 1.0, out=volumes)
+            return
+        inside = np.any(volumes != 0, axis=0)
+        for name, volume in zip(modalities, volumes, strict=True):
+            values = volume[inside]
+            deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
+            if deviation <= 0.0:
+                raise InputError(
+                    f"{name} has one single value inside the brain: it cannot be normalised. "
+                    "Check that the right file was chosen."
+                )
+            volume[inside] = (values - np.float32(values.mean(dtype=np.float64))) / np.float32(deviation)

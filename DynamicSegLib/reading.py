@@ -1,0 +1,218 @@
+"""Volumes from files: NIfTI, NRRD, MetaImage and DICOM series, one by one or a case folder recognised by its names."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from DynamicSegLib.errors import InputError
+from DynamicSegLib.naming import guess_modality, is_label_name
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+# Modality order of the Decathlon's brain tumours where no dataset.json is at hand.
+DECATHLON_ORDER = ("flair", "t1", "t1ce", "t2")
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """One series of a folder that may hold several."""
+
+    folder: Path
+    uid: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(self.folder), self.uid))
+
+    @property
+    def description(self) -> str:
+        """The scanner's series description, or an empty text."""
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(self.files[0])
+        reader.ReadImageInformation()
+        tag = "0008|103e"
+        return reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else ""
+
+    def __str__(self) -> str:
+        return f"{self.folder} ({self.description or self.uid})"
+
+
+def is_volume_file(path: Path) -> bool:
+    """Whether the file's name ends like one of the formats read here; hidden files do not count."""
+    return path.is_file() and not path.name.startswith(".") and path.name.lower().endswith(SUFFIXES)
+
+
+Source = str | os.PathLike[str] | DicomSeries
+
+
+def read_volume(source: Source) -> sitk.Image:
+    """Read one volume: a file, a folder that holds one DICOM series, or one series of a folder.
+
+    Returns
+    -------
+    A SimpleITK image with the stored pixel type; 4D files come back as they are (see `read_case`).
+
+    Raises
+    ------
+    InputError: the path does not exist, cannot be read as an image, or holds several DICOM series.
+    """
+    if not isinstance(source, DicomSeries):
+        path = Path(source)
+        if not path.exists():
+            raise InputError(f"{path} does not exist: check the path.")
+        source = _only_series(path) if path.is_dir() else path
+    try:
+        return sitk.ReadImage(source.files if isinstance(source, DicomSeries) else str(source))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"{source} cannot be read as a volume ({reason}). Expected NIfTI, NRRD, MetaImage or a DICOM series folder; "
+            "is the file complete?"
+        ) from error
+
+
+def read_volumes(paths: Mapping[str, Source]) -> dict[str, sitk.Image]:
+    """Read several volumes at once (decompression runs outside Python's lock). Raises InputError like `read_volume`."""
+    with ThreadPoolExecutor(max_workers=max(1, min(len(paths), os.cpu_count() or 1))) as pool:
+        return dict(zip(paths, pool.map(read_volume, paths.values()), strict=True))
+
+
+def read_case(
+    case: str | os.PathLike[str] | None,
+    modalities: Sequence[str],
+    named: Mapping[str, Source] | None = None,
+) -> dict[str, sitk.Image]:
+    """The volumes of one case, by modality.
+
+    Parameters
+    ----------
+    case: a folder of volumes recognised by name, a folder of DICOM series (flat or one folder a series), one 4D file
+        (or a folder with one), or None where `named` says everything.
+    modalities: what the bundle needs.
+    named: files or DICOM folders given by name; they win over the folder's.
+
+    Raises
+    ------
+    InputError: a modality is missing, two files claim the same one, or a file cannot be read.
+    """
+    named = dict(named or {})
+    unknown = [name for name in named if name not in modalities]
+    if unknown:
+        raise InputError(f"Volume {unknown[0]!r} is not one of this bundle's modalities: {', '.join(modalities)}.")
+    missing = [name for name in modalities if name not in named]
+    if not missing or case is None:
+        _require(modalities, named, "the volumes given")
+        return read_volumes(named)
+    path = Path(case)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: check the path of the case.")
+    four_d = _four_d_file(path)
+    if four_d is not None:
+        images = _split(four_d, len(modalities))
+    else:
+        found = _by_modality(path, _sources_in(path), missing)
+        _require(modalities, {**found, **named}, f"{path}")
+        images = read_volumes(found)
+    images.update(read_volumes(named))
+    _require(modalities, images, f"{path}")
+    return {name: images[name] for name in modalities}
+
+
+def _require(modalities: Iterable[str], found: Mapping[str, object], where: str) -> None:
+    missing = [name for name in modalities if name not in found]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} not found in {where} (found: {', '.join(found) or 'nothing'}). "
+            f"Name the file: --volume {missing[0]}=FILE."
+        )
+
+
+def _sources_in(folder: Path) -> dict[Path | DicomSeries, str]:
+    """Readable things in a folder, each with the words that may tell its modality."""
+    if folder.is_file():
+        return {folder: folder.name}
+    sources: dict[Path | DicomSeries, str] = {
+        path: path.name for path in sorted(folder.iterdir()) if is_volume_file(path)
+    }
+    sources = sources or {series: series.description for series in _series_in(folder)}
+    if sources:
+        return sources
+    for path in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        files = [p for p in sorted(path.iterdir()) if is_volume_file(p) and not is_label_name(p.name)]
+        if len(files) == 1:
+            sources[files[0]] = f"{files[0].name} {path.name}"
+        elif not files:
+            sources.update({series: f"{path.name} {series.description}" for series in _series_in(path)})
+    return sources
+
+
+def _by_modality(
+    case: Path, sources: Mapping[Path | DicomSeries, str], modalities: Sequence[str]
+) -> dict[str, Path | DicomSeries]:
+    found: dict[str, Path | DicomSeries] = {}
+    for source, words in sources.items():
+        modality = guess_modality(words, modalities)
+        if modality is None:
+            continue
+        if modality in found:
+            raise InputError(
+                f"{found[modality]} and {source} in {case} both look like {modality}. "
+                f"Say which one: --volume {modality}=FILE."
+            )
+        found[modality] = source
+    return found
+
+
+def _series_in(folder: Path) -> list[DicomSeries]:
+    return [DicomSeries(folder, uid) for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))]
+
+
+def _only_series(folder: Path) -> DicomSeries:
+    series = _series_in(folder)
+    if not series:
+        raise InputError(f"{folder} holds no DICOM series: name a volume file or a folder of DICOM files.")
+    if len(series) > 1:
+        raise InputError(f"{folder} holds {len(series)} DICOM series where one was expected: use one folder a series.")
+    return series[0]
+
+
+def _four_d_file(path: Path) -> Path | None:
+    files = [path] if path.is_file() else [p for p in sorted(path.iterdir()) if is_volume_file(p)]
+    files = [file for file in files if not is_label_name(file.name)]
+    if len(files) != 1 or not is_volume_file(files[0]):
+        return None
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(files[0]))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    return files[0] if reader.GetDimension() == 4 else None
+
+
+def _split(path: Path, expected: int) -> dict[str, sitk.Image]:
+    image = read_volume(path)
+    order = _order_from_dataset(path) or DECATHLON_ORDER
+    if image.GetSize()[3] != len(order):
+        raise InputError(
+            f"{path} holds {image.GetSize()[3]} volumes where {expected} were expected ({', '.join(order)}): "
+            "give the volumes as single files."
+        )
+    return {name: image[:, :, :, index] for index, name in enumerate(order)}
+
+
+def _order_from_dataset(path: Path) -> tuple[str, ...] | None:
+    """Modality order from the Decathlon's dataset.json beside or above the file."""
+    for folder in list(path.parents)[:2]:
+        description = folder / "dataset.json"
+        if not description.is_file():
+            continue
+        modality = json.loads(description.read_text(encoding="utf-8")).get("modality", {})
+        names = [str(modality[key]) for key in sorted(modality, key=int)]
+        guesses = [guess_modality(name, DECATHLON_ORDER) for name in names]
+        return tuple(guess or name.lower() for guess, name in zip(guesses, names, strict=True))
+    return None
