@@ -17,7 +17,7 @@ Backbone = ShuffleNetV2 | GhostNet | MobileNetV2
 def shufflenet_v2_m(in_channels: int = 4, classes: int = 5) -> ShuffleNetV2:
     """ShuffleNetV2-M, Med-DANet's decision network: 4,083,200 macs a 128x128 window.
 
-    Source: Med-DANet, Sec. 3.3 and Table 5 ("modified ShuffleNetV2").
+    Source: Med-DANet, Sec. 3.2 and Table 5 ("modified ShuffleNetV2").
     """
     return ShuffleNetV2(in_channels, classes)
 
@@ -68,7 +68,7 @@ class DecisionNetwork(nn.Module):
     ------
     BundleError: unknown backbone, or fewer than one candidate.
 
-    Source: Med-DANet, Sec. 3.3 (the choice).
+    Source: Med-DANet, Sec. 3.2 (the choice).
     Deviation: quality and area are predicted too, so that one network serves every budget; with ShuffleNetV2-M and
     four candidates they add 1,280 macs and 1,285 parameters.
     """

@@ -65,7 +65,7 @@ class ShuffleNetV2(nn.Module):
     repeats: units in each stage, the first of them with stride 2.
     bias: whether the classifier has a bias.
 
-    Source: Med-DANet, Sec. 3.3 and Table 5 (ShuffleNetV2-M and 0.5x); ShuffleNetV2 (ECCV 2018) for the units.
+    Source: Med-DANet, Sec. 3.2 and Table 5 (ShuffleNetV2-M and 0.5x); ShuffleNetV2 (ECCV 2018) for the units.
     """
 
     def __init__(
