@@ -1,0 +1,61 @@
+"""The short way for scripts: a bundle, a study, a segmentation."""
+
+import os
+from collections.abc import Mapping
+
+from DynamicSegLib.budget import Budget
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.methods.registry import start_run
+from DynamicSegLib.reading import Source, read_case, read_volume
+from DynamicSegLib.segmentation import Segmentation
+from DynamicSegLib.study import Study, build_study
+
+__all__ = ["load_bundle", "read_study", "segment"]
+
+
+def read_study(
+    case: str | os.PathLike[str] | None,
+    bundle: Bundle,
+    volumes: Mapping[str, Source] | None = None,
+    mask: str | os.PathLike[str] | None = None,
+) -> Study:
+    """Read a case for a bundle: a folder recognised by its names, one 4D file, or `volumes` by modality.
+
+    Raises
+    ------
+    InputError: see `reading.read_case` and `study.build_study`.
+    """
+    images = read_case(case, bundle.input.modalities, volumes)
+    return build_study(images, bundle.input, None if mask is None else read_volume(mask))
+
+
+def segment(
+    study: Study,
+    bundle: Bundle,
+    budget: str | Budget | None = None,
+    alpha: float | None = None,
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
+    setting: str = "whole",
+) -> Segmentation:
+    """Segment a study.
+
+    Parameters
+    ----------
+    budget: `"300G"` multiply-accumulates, `"40%"` of the costliest candidate everywhere, `"5s"`, or None for the
+        papers' rule.
+    alpha: weight of cost in that rule (Med-DANet, Eq. 4); None for the decision network's own choice.
+    device, backend, precision, setting: see `methods.registry.start_run`.
+
+    Raises
+    ------
+    BudgetError, BackendError, BundleError: each says what to do.
+    """
+    run = start_run(study, bundle, device=device, backend=backend, precision=precision, setting=setting)
+    plan = run.plan(Budget.parse(budget) if isinstance(budget, str) else budget, alpha)
+    for _ in run.execute(plan):
+        pass
+    return run.segmentation()

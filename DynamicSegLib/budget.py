@@ -1,0 +1,288 @@
+"""The budget and the plan: one option for each slice, the best that the budget can buy.
+
+The volume's Dice is the mean of the slices' Dice weighted by their area (predicted and true pixels together), so what
+an option is worth on a slice is `area x quality`. Maximising the sum under a budget is a multiple-choice knapsack.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.errors import BudgetError
+from DynamicSegLib.routing import Prediction
+
+# Up to this many combinations all are tried.
+_EXHAUSTIVE = 100_000
+# A slice with less predicted foreground (pixels) is not worth a run: its false positives weigh more.
+SMALLEST_STAKE_PIXELS = 4.0
+
+_MULTIPLES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_PATTERN = re.compile(r"^\s*([0-9.eE+-]+)\s*(%|s|[KMGT]?)\s*$")
+
+
+class Unit(str, Enum):
+    """What a budget's number counts."""
+
+    MACS = "macs"
+    SHARE = "share"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent on one case, the router included.
+
+    `value` is in multiply-accumulates, as a share (1.0 is the costliest candidate on every slice), or in seconds for
+    routing and running on this machine.
+    """
+
+    value: float
+    unit: Unit
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """Read `300G`, `40%` or `5s`.
+
+        Raises
+        ------
+        BudgetError: none of the three, negative, or not finite.
+        """
+        match = _PATTERN.match(text)
+        try:
+            number = float(match.group(1)) if match else float("nan")
+        except ValueError:
+            number = float("nan")
+        if match is None or not np.isfinite(number) or number < 0:
+            raise BudgetError(
+                f"Budget {text!r} cannot be read: expected multiply-accumulates (300G), a share of the costliest "
+                "candidate on every slice (40%) or seconds (5s), not negative."
+            )
+        unit = match.group(2)
+        if unit == "%":
+            return cls(number / 100, Unit.SHARE)
+        if unit == "s":
+            return cls(number, Unit.SECONDS)
+        return cls(number * _MULTIPLES[unit], Unit.MACS)
+
+    def macs(self, slices: int, costliest: int) -> int:
+        """The budget in multiply-accumulates for a case; not for a budget in seconds."""
+        if self.unit is Unit.SECONDS:
+            raise BudgetError("A budget in seconds has no fixed number of multiply-accumulates.")
+        return int(self.value if self.unit is Unit.MACS else self.value * slices * costliest)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One option a slice.
+
+    Parameters
+    ----------
+    options: int64 `[slice]`.
+    quality: predicted Dice of the whole segmentation, the area-weighted mean of the slices'.
+    cost: of all options chosen, in the unit of the costs that the plan was made with, the router not included.
+    gap: no plan within the budget has a predicted quality above `quality + gap`.
+    pinned: slices whose option the user chose.
+    seconds: the budget where it was given in seconds; the engine corrects such a plan on the way.
+    """
+
+    options: NDArray[np.int64]
+    quality: float
+    cost: int
+    gap: float = 0.0
+    pinned: frozenset[int] = frozenset()
+    seconds: float | None = None
+
+
+def plan_within(
+    prediction: Prediction, costs: Sequence[int], budget: int, pins: Mapping[int, int] | None = None
+) -> Plan:
+    """The plan of highest predicted quality whose cost is at most `budget`.
+
+    Parameters
+    ----------
+    prediction: of a router.
+    costs: cost of each option on one slice, non-negative integers (macs, or microseconds); skip costs 0.
+    budget: in the same unit, the router's cost already taken off.
+    pins: option by slice, chosen by the user.
+
+    Raises
+    ------
+    BudgetError: the budget is negative, or below the cost of the pinned slices.
+
+    Notes
+    -----
+    Up to 100,000 combinations are tried one by one. Beyond that each slice's options are reduced to their convex hull
+    of (cost, value), and the hull's steps of all slices are taken in the order of value per cost as long as they fit.
+    That is the Lagrangian relaxation `max sum(value - multiplier x cost)`, the multiplier being the first step's
+    value per cost that does not fit; its bound gives `gap`, which is below the value of that one step. A step that
+    does not fit is worth more than anything its leftover can buy, so more budget never buys a worse plan.
+
+    Source: Med-DANet, Eq. 4. Its `(1 - alpha) S + alpha softmax(1 / F)` is the same trade-off with a multiplier fixed
+    before training: up to a constant a slice, `alpha / (1 - alpha) softmax(1 / F)` stands for `-multiplier x cost`.
+    Deviation: weighted by the area at stake; a multiplier that follows from the budget instead of a fixed alpha.
+    """
+    values = _values(prediction)
+    pinned = dict(pins or {})
+    for index, option in pinned.items():
+        if not 0 <= index < prediction.slices or not 0 <= option < prediction.options:
+            raise BudgetError(
+                f"Option {option} cannot be pinned to slice {index}: there are {prediction.slices} slices and options "
+                f"0 to {prediction.options - 1}."
+            )
+    fixed = sum(int(costs[option]) for option in pinned.values())
+    if budget < fixed:
+        raise BudgetError(
+            f"A budget of {budget:,} is below what "
+            + (f"the pinned slices alone cost ({fixed:,})." if pinned else "any plan costs (0).")
+            + " Raise the budget, or take pins away."
+        )
+    free = np.array([index for index in range(prediction.slices) if index not in pinned], np.int64)
+    options = np.zeros(prediction.slices, np.int64)
+    for index, option in pinned.items():
+        options[index] = option
+    options[free], gap = _best(values[free], np.asarray(costs, np.int64), budget - fixed)
+    total = float(prediction.area.sum(dtype=np.float64))
+    return Plan(
+        options,
+        predicted_quality(prediction, options),
+        int(np.asarray(costs, np.int64)[options].sum()),
+        gap / total if total > 0 else 0.0,
+        frozenset(pinned),
+    )
+
+
+def plan_by_alpha(
+    prediction: Prediction,
+    paper_flops: Sequence[int],
+    alpha: float | None,
+    costs: Sequence[int],
+    pins: Mapping[int, int] | None = None,
+) -> Plan:
+    """The papers' rule, one slice at a time and without a budget.
+
+    Parameters
+    ----------
+    paper_flops: of each option on one slice, skip first.
+    alpha: weight of cost in Eq. 4, applied to the predicted qualities; None takes the decision network's own choice,
+        which was trained with the bundle's alpha.
+    costs: as for `plan_within`.
+
+    Source: Med-DANet, Eq. 4, with softmax on F only (Table 4's final setting), F in G.
+    """
+    if alpha is None:
+        options = prediction.choice.copy()
+    else:
+        if not 0 <= alpha <= 1:
+            raise BudgetError(f"Alpha {alpha} is not between 0 and 1.")
+        cheapness = 1 / (np.asarray(paper_flops[1:], np.float64) / 1e9)
+        share = np.exp(cheapness - cheapness.max())
+        scores = (1 - alpha) * prediction.quality[:, 1:] + alpha * share / share.sum()
+        options = np.where(prediction.choice == 0, 0, scores.argmax(axis=1) + 1)
+    for index, option in (pins or {}).items():
+        options[index] = option
+    cost = int(np.asarray(costs, np.int64)[options].sum())
+    return Plan(options, predicted_quality(prediction, options), cost, pinned=frozenset(pins or {}))
+
+
+def predicted_quality(prediction: Prediction, options: NDArray[np.int64]) -> float:
+    """Dice that a plan promises for the whole volume: the slices' mean weighted by area; 1 where nothing is at stake."""
+    total = float(prediction.area.sum(dtype=np.float64))
+    if total <= 0:
+        return 1.0
+    quality = np.where(options > 0, prediction.quality[np.arange(prediction.slices), options], 0.0)
+    return float((prediction.area.astype(np.float64) * quality).sum() / total)
+
+
+def upgrades(prediction: Prediction, costs: Sequence[int]) -> list[tuple[int, int]]:
+    """All worthwhile (slice, option) steps in the order of predicted gain per cost; each slice's own steps ascend."""
+    steps = _hull_steps(_values(prediction), np.asarray(costs, np.int64))
+    return [(int(index), int(option)) for index, option in zip(steps.index, steps.option, strict=True)]
+
+
+def _values(prediction: Prediction) -> NDArray[np.float64]:
+    """What each option is worth on each slice, `[slice, option]`: pixels of overlap; skip is worth nothing."""
+    area = np.where(prediction.area >= SMALLEST_STAKE_PIXELS, prediction.area, 0.0).astype(np.float64)
+    values = area[:, None] * prediction.quality.astype(np.float64)
+    values[:, 0] = 0.0
+    return values
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Steps along the slices' convex hulls, sorted by gain per cost, best first."""
+
+    index: NDArray[np.int64]
+    option: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    gain: NDArray[np.float64]
+    before: NDArray[np.int64]  # the option that the step starts from
+
+
+def _hull_steps(values: NDArray[np.float64], costs: NDArray[np.int64]) -> _Steps:
+    slices, count = values.shape
+    rows = np.arange(slices)
+    current = np.zeros(slices, np.int64)
+    parts: list[tuple[NDArray[np.int64], ...]] = []
+    ratios: list[NDArray[np.float64]] = []
+    gains: list[NDArray[np.float64]] = []
+    for _ in range(count - 1):
+        extra = costs[None, :] - costs[current][:, None]
+        gain = values - values[rows, current][:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where((extra > 0) & (gain > 0), gain / extra, np.where((extra <= 0) & (gain > 0), np.inf, 0.0))
+        best = ratio.argmax(axis=1)
+        moving = np.flatnonzero(ratio[rows, best] > 0)
+        if not moving.size:
+            break
+        target = best[moving]
+        parts.append((moving, target, extra[moving, target], current[moving]))
+        ratios.append(ratio[moving, target])
+        gains.append(gain[moving, target])
+        current[moving] = target
+    if not parts:
+        none = np.zeros(0, np.int64)
+        return _Steps(none, none, none, np.zeros(0), none)
+    index, option, cost, before = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(-np.concatenate(ratios), kind="stable")
+    return _Steps(index[order], option[order], cost[order], np.concatenate(gains)[order], before[order])
+
+
+def _best(values: NDArray[np.float64], costs: NDArray[np.int64], budget: int) -> tuple[NDArray[np.int64], float]:
+    slices, count = values.shape
+    if slices and count**slices <= _EXHAUSTIVE:
+        return _exhaustive(values, costs, budget), 0.0
+    steps = _hull_steps(values, costs)
+    chosen = np.zeros(slices, np.int64)
+    left, gap = budget, -1.0
+    # Fitting steps up to the first that does not fit, at once; the rest one by one.
+    fits = np.flatnonzero(np.cumsum(steps.cost) > budget)
+    prefix = int(fits[0]) if fits.size else len(steps.cost)
+    chosen[steps.index[:prefix]] = steps.option[:prefix]
+    left -= int(steps.cost[:prefix].sum())
+    bound = 0.0
+    if prefix < len(steps.cost):
+        bound = float(steps.gain[prefix] / steps.cost[prefix]) * left
+    bought = 0.0
+    for place in range(prefix, len(steps.cost)):
+        index = steps.index[place]
+        if steps.cost[place] <= left and chosen[index] == steps.before[place]:
+            chosen[index] = steps.option[place]
+            left -= int(steps.cost[place])
+            bought += float(steps.gain[place])
+    gap = max(0.0, bound - bought)
+    return chosen, gap
+
+
+def _exhaustive(values: NDArray[np.float64], costs: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
+    slices, count = values.shape
+    combinations = np.array(list(product(range(count), repeat=slices)), np.int64)
+    spent = costs[combinations].sum(axis=1)
+    worth = values[np.arange(slices), combinations].sum(axis=1)
+    worth[spent > budget] = -np.inf
+    best = np.flatnonzero(worth >= worth.max() - 1e-12)
+    return combinations[best[spent[best].argmin()]]

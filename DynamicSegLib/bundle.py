@@ -1,0 +1,214 @@
+"""The bundle: everything that is shipped for one task, in one folder, checked before anything of it is used."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from DynamicSegLib.bank import Bank, Candidate
+from DynamicSegLib.cost import Cost
+from DynamicSegLib.errors import BundleError
+from DynamicSegLib.normalisation import Normalisation, NormalisationKind
+from DynamicSegLib.study import InputSpec
+
+FORMAT_VERSION = 1
+DESCRIPTION_FILE = "bundle.json"
+CARD_FILE = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept: scheme (e.g. `SCT` for SNOMED CT), value and meaning."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """One structure: the value it has in files, its name, colour (red, green, blue, 0-255) and terminology code.
+
+    Networks number classes 0 for background, then the labels in the bundle's order; files carry `value`.
+    """
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    code: Code | None = None
+    category: Code | None = None
+
+
+@dataclass(frozen=True)
+class RouterSpec:
+    """The router's network (name and arguments of `networks.registry`) and its weights."""
+
+    network: str
+    arguments: Mapping[str, Any]
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of the quality-cost curve.
+
+    share: budget as a share of the costliest candidate on every slice. macs: mean spent a case.
+    predicted: quality the plan promises. measured: cross-validated Dice by region or label; empty where not measured.
+    """
+
+    share: float
+    macs: float
+    predicted: float
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A task's networks, labels and facts.
+
+    Parameters
+    ----------
+    folder: where it lies; None for one made in memory (costs only).
+    method: `med-danet`, `med-danet-v2` or `mutualnet`.
+    regions: named unions of label values for evaluation, e.g. `{"WT": (1, 2, 4)}`; empty means each label by itself.
+    alpha: Eq. 4's weight of cost in the rule without a budget.
+    facts: text for people (title, description, training data, licence, intended use, version).
+    checksum: of bundle.json, and through it of every file; names caches.
+    """
+
+    name: str
+    method: str
+    input: InputSpec
+    labels: tuple[Label, ...]
+    bank: Bank
+    router: RouterSpec | None
+    alpha: float = 0.001
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    curve: tuple[CurvePoint, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    checksum: str = ""
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown."""
+        path = None if self.folder is None else self.folder / CARD_FILE
+        return path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and check a bundle's folder.
+
+    Raises
+    ------
+    BundleError: bundle.json is absent or unreadable, of another format version, lacks something, or a file is missing
+        or has another checksum.
+    """
+    path = folder / DESCRIPTION_FILE
+    if not path.is_file():
+        raise BundleError(f"{folder} is no bundle: it has no {DESCRIPTION_FILE}.")
+    text = path.read_bytes()
+    try:
+        description = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"{path} is not valid JSON ({error}): install the bundle again.") from error
+    version = description.get("format") if isinstance(description, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format version {version!r} where this DynamicSeg reads {FORMAT_VERSION}: update DynamicSeg, "
+            "or get a bundle made for it."
+        )
+    _check_files(folder, description.get("files", {}))
+    try:
+        return _from_description(folder, description, hashlib.sha256(text).hexdigest())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path} is incomplete or malformed ({type(error).__name__}: {error}).") from error
+
+
+def _check_files(folder: Path, checksums: Mapping[str, str]) -> None:
+    for name, expected in checksums.items():
+        path = folder / name
+        if not _inside(folder, name):
+            raise BundleError(f"{folder / DESCRIPTION_FILE} names {name!r}, which is not a plain file of the bundle.")
+        if not path.is_file():
+            raise BundleError(f"{path} is missing: install the bundle again.")
+        actual = checksum_of(path)
+        if actual != expected:
+            raise BundleError(
+                f"{path} has SHA-256 {actual[:12]}... where {DESCRIPTION_FILE} says {expected[:12]}...: "
+                "the file is damaged or was changed; install the bundle again."
+            )
+
+
+def _inside(folder: Path, name: str) -> bool:
+    return Path(name).name == name and not (folder / name).is_symlink()
+
+
+def checksum_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> Bundle:
+    files = data["files"]
+
+    def weights(name: str) -> Path:
+        if name not in files:
+            raise BundleError(f"{folder / DESCRIPTION_FILE} uses {name!r} without a checksum under 'files'.")
+        return folder / name
+
+    spec = _input(data["input"])
+    candidates = tuple(
+        Candidate(
+            name=item["name"],
+            network=item["network"],
+            arguments=item["arguments"],
+            weights=weights(item["weights"]),
+            recorded={spec.size: Cost(item["macs"], item["paper_flops"], item["parameters"])},
+        )
+        for item in data["candidates"]
+    )
+    router = data.get("router")
+    return Bundle(
+        name=data["name"],
+        method=data["method"],
+        input=spec,
+        labels=tuple(_label(item) for item in data["labels"]),
+        bank=Bank(candidates, len(spec.modalities)),
+        router=None if router is None else RouterSpec(
+            router["network"], router["arguments"], weights(router["weights"])
+        ),
+        alpha=float(data["alpha"]),
+        regions={name: tuple(values) for name, values in data.get("regions", {}).items()},
+        curve=tuple(CurvePoint(**point) for point in data.get("curve", ())),
+        facts=data.get("facts", {}),
+        folder=folder,
+        checksum=checksum,
+    )
+
+
+def _input(data: Mapping[str, Any]) -> InputSpec:
+    normalisation = data["normalisation"]
+    return InputSpec(
+        modalities=tuple(data["modalities"]),
+        slice_axis=data["slice_axis"],
+        spacing_mm=tuple(data["spacing_mm"]),
+        size=tuple(data["size"]),
+        normalisation=Normalisation(
+            NormalisationKind(normalisation["kind"]), normalisation.get("low", 0.0), normalisation.get("high", 1.0)
+        ),
+        skull_stripped=data["skull_stripped"],
+    )
+
+
+def _label(data: Mapping[str, Any]) -> Label:
+    def code(key: str) -> Code | None:
+        return Code(**data[key]) if data.get(key) else None
+
+    return Label(int(data["value"]), data["name"], tuple(data["color"]), code("code"), code("category"))

@@ -1,0 +1,173 @@
+"""Bundles on this machine: finding, writing and installing them."""
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DynamicSegLib.bundle import CARD_FILE, DESCRIPTION_FILE, FORMAT_VERSION, Bundle, checksum_of, read_bundle
+from DynamicSegLib.errors import BundleError
+from DynamicSegLib.resources import home_folder, shipped_folder
+from DynamicSegLib.weights import Storage, save_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MOST_UNPACKED_BYTES = 2 << 30
+
+
+def search_folders() -> list[Path]:
+    """Folders that hold bundles, first found wins: `DYNAMICSEG_BUNDLES`, the user's own, the shipped ones."""
+    chosen = [Path(part) for part in os.environ.get("DYNAMICSEG_BUNDLES", "").split(os.pathsep) if part]
+    return [*chosen, home_folder() / "bundles", shipped_folder("Bundles")]
+
+
+def find_bundles() -> dict[str, Path]:
+    """Every bundle folder by name, checked or not."""
+    found: dict[str, Path] = {}
+    for folder in search_folders():
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if (path / DESCRIPTION_FILE).is_file():
+                    found.setdefault(path.name, path)
+    return found
+
+
+def load_bundle(name: str | os.PathLike[str]) -> Bundle:
+    """A bundle by name, or by the path of its folder.
+
+    Raises
+    ------
+    BundleError: no such bundle, or it does not pass the checks of `read_bundle`.
+    """
+    path = Path(name)
+    if (path / DESCRIPTION_FILE).is_file():
+        return read_bundle(path)
+    found = find_bundles()
+    if str(name) not in found:
+        raise BundleError(
+            f"There is no bundle {str(name)!r}: expected one of {', '.join(found) or 'none installed'}, or the path of "
+            "a bundle's folder. `dynamicseg bundles install FILE` adds one."
+        )
+    return read_bundle(found[str(name)])
+
+
+def install_bundle(archive: str | os.PathLike[str], replace: bool = False) -> Bundle:
+    """Install a bundle from a ZIP file (or a folder) into the user's folder, checked first, whole or not at all.
+
+    Raises
+    ------
+    BundleError: not a ZIP file, no bundle inside, a damaged one, or a bundle of that name is there already.
+    """
+    source = Path(archive)
+    target_root = home_folder() / "bundles"
+    target_root.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".install-", dir=target_root))
+    try:
+        folder = _unpacked(source, scratch)
+        bundle = read_bundle(folder)
+        if Path(bundle.name).name != bundle.name or bundle.name.startswith("."):
+            raise BundleError(f"{source} calls itself {bundle.name!r}, which is not a plain name.")
+        target = target_root / bundle.name
+        if target.exists():
+            if not replace:
+                raise BundleError(f"A bundle {bundle.name!r} is installed already: pass --replace to install this one.")
+            shutil.rmtree(target)
+        os.replace(folder, target)
+        return read_bundle(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unpacked(source: Path, scratch: Path) -> Path:
+    if source.is_dir():
+        return Path(shutil.copytree(source, scratch / "bundle"))
+    if not zipfile.is_zipfile(source):
+        raise BundleError(f"{source} is not a ZIP file or a bundle's folder: expected a bundle as it was downloaded.")
+    with zipfile.ZipFile(source) as archive:
+        if sum(item.file_size for item in archive.infolist()) > _MOST_UNPACKED_BYTES:
+            raise BundleError(f"{source} unpacks to more than {_MOST_UNPACKED_BYTES >> 30} GB: this is no bundle.")
+        archive.extractall(scratch)
+    folders = [path.parent for path in scratch.rglob(DESCRIPTION_FILE)]
+    if len(folders) != 1:
+        raise BundleError(f"{source} holds {len(folders)} files {DESCRIPTION_FILE} where one was expected.")
+    return folders[0]
+
+
+def write_bundle(
+    folder: Path,
+    bundle: Bundle,
+    states: Mapping[str, Mapping[str, "Tensor"]],
+    router_state: Mapping[str, "Tensor"] | None,
+    card: str,
+    storage: Storage = Storage.FLOAT16,
+) -> Bundle:
+    """Write a bundle's folder, whole or not at all, and read it back.
+
+    Parameters
+    ----------
+    folder: `.../<name>`; an existing bundle there is replaced.
+    bundle: everything but weights and paths, e.g. made by `methods.med_danet.describe`.
+    states: one state dict a candidate, by name, each of the bare network.
+    card: MODEL_CARD.md.
+    storage: type of the weights in the files.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for candidate in bundle.bank.candidates:
+            save_weights(scratch / _file_of(candidate.name), states[candidate.name], storage)
+        if router_state is not None:
+            save_weights(scratch / _file_of("router"), router_state, Storage.FLOAT32)
+        (scratch / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
+        files = {path.name: checksum_of(path) for path in sorted(scratch.iterdir())}
+        text = json.dumps({**_description(bundle), "files": files}, indent=2, ensure_ascii=False)
+        (scratch / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8", newline="\n")
+        read_bundle(scratch)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return read_bundle(folder)
+
+
+def _file_of(name: str) -> str:
+    return f"{name.lower()}.safetensors"
+
+
+def _description(bundle: Bundle) -> dict[str, Any]:
+    spec = asdict(bundle.input)
+    spec["normalisation"]["kind"] = bundle.input.normalisation.kind.value
+    router = bundle.router
+    return {
+        "format": FORMAT_VERSION,
+        "name": bundle.name,
+        "method": bundle.method,
+        "facts": dict(bundle.facts),
+        "input": spec,
+        "labels": [asdict(label) for label in bundle.labels],
+        "regions": {name: list(values) for name, values in bundle.regions.items()},
+        "alpha": bundle.alpha,
+        "candidates": [
+            {
+                "name": candidate.name,
+                "network": candidate.network,
+                "arguments": dict(candidate.arguments),
+                "weights": _file_of(candidate.name),
+                **asdict(candidate.cost(bundle.input.size, bundle.bank.channels)),
+            }
+            for candidate in bundle.bank.candidates
+        ],
+        "router": None if router is None else {
+            "network": router.network,
+            "arguments": dict(router.arguments),
+            "weights": _file_of("router"),
+        },
+        "curve": [asdict(point) for point in bundle.curve],
+    }

@@ -1,0 +1,64 @@
+"""What a slice takes in milliseconds, by option, on this machine: measured once, kept, and corrected by real runs."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from DynamicSegLib.backends.base import BackendFacts
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.resources import cache_folder
+
+# Weight of one observed batch against what was known: noise averages out, a slower machine is noticed in a few runs.
+_LEARNING_RATE = 0.1
+
+
+@dataclass
+class Calibration:
+    """Milliseconds a slice, by candidate (skip takes none), for one bundle, backend, device, size and setting.
+
+    `path` is the file that keeps them between runs; nothing is kept where it is None.
+    """
+
+    candidates: int
+    path: Path | None = None
+    milliseconds: list[float] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, bundle: Bundle, facts: BackendFacts, size: tuple[int, int], setting: str) -> "Calibration":
+        """The calibration kept for these circumstances, or an empty one; an unreadable file counts as none."""
+        threads = os.cpu_count()
+        words = [bundle.checksum, facts.name, facts.device, facts.precision, size, setting, platform.node(), threads]
+        key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+        path = cache_folder() / "calibration" / f"{key}.json" if bundle.checksum else None
+        count = len(bundle.bank.candidates)
+        try:
+            known = json.loads(path.read_text(encoding="utf-8")) if path is not None else []
+        except (OSError, ValueError):
+            known = []
+        valid = isinstance(known, list) and len(known) == count and all(isinstance(ms, float) for ms in known)
+        return cls(count, path, known if valid else [])
+
+    @property
+    def known(self) -> bool:
+        return len(self.milliseconds) == self.candidates
+
+    def measure(self, milliseconds_of: Callable[[int], float]) -> None:
+        """Measure every candidate with `milliseconds_of(option)`, and keep the result."""
+        self.milliseconds = [milliseconds_of(option) for option in range(1, self.candidates + 1)]
+        self.save()
+
+    def observe(self, option: int, milliseconds: float, slices: int) -> None:
+        """Learn from a batch that really ran: `milliseconds` a slice of `option`."""
+        if self.known:
+            weight = 1 - (1 - _LEARNING_RATE) ** slices
+            self.milliseconds[option - 1] += weight * (milliseconds - self.milliseconds[option - 1])
+
+    def save(self) -> None:
+        """Keep what is known for the next run."""
+        if self.path is not None and self.known:
+            write_text_whole(self.path, json.dumps(self.milliseconds) + "\n")

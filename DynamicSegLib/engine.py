@@ -1,0 +1,287 @@
+"""The engine: runs a plan on a study in steps, and keeps what it ran.
+
+    run = Run(study, bundle)
+    run.route()                               # the router looks at every slice
+    plan = run.plan(Budget.parse("40%"))      # one option a slice
+    for step in run.execute(plan):            # slices of one candidate run together; stop any time
+        print(step.done, step.total)
+    segmentation = run.segmentation()
+
+A second `plan` and `execute` on the same run computes only slices whose option changed.
+"""
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.backends.base import Backend, Compiled
+from DynamicSegLib.budget import Budget, Plan, Unit, plan_by_alpha, plan_within
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.calibration import Calibration
+from DynamicSegLib.errors import BudgetError
+from DynamicSegLib.routing import Prediction, Router
+from DynamicSegLib.segmentation import Decision, Segmentation
+from DynamicSegLib.study import Study
+
+REFERENCE_PIXELS = 240 * 240
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run: slices of one option that were just done.
+
+    slices: indices on the working grid. option: what they got; None for the first step, which gathers all slices
+    that need no work (skipped, or run before). macs_spent: all so far, the router included. done, total: slices.
+    """
+
+    slices: tuple[int, ...]
+    option: int | None
+    macs_spent: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class _Result:
+    labels: NDArray[np.uint8]
+    milliseconds: float
+
+
+class Run:
+    """One study being segmented.
+
+    Parameters
+    ----------
+    study, bundle: what, and with what.
+    router: of the bundle's method (`methods.assemble`).
+    backend: of `backends.choice`.
+    setting: `whole` slices (default), or `window` for overlapping windows of 128 pixels (Med-DANet, Table 3).
+    batch: slices run at once at most; by default what the backend likes at this in-plane size.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        bundle: Bundle,
+        router: Router,
+        backend: Backend,
+        setting: str = "whole",
+        batch: int | None = None,
+    ) -> None:
+        self.study, self.bundle, self.router, self.backend, self.setting = study, bundle, router, backend, setting
+        size = study.grid.shape[1:]
+        self.costs = bundle.bank.costs(size, setting)
+        self.router_cost = router.cost(size)
+        self._size = size
+        self._batch = batch or max(1, backend.batch * REFERENCE_PIXELS // (size[0] * size[1]))
+        self._compiled: dict[int, Compiled] = {}
+        self._results: dict[tuple[int, int], _Result] = {}
+        self._chosen = np.zeros(study.slices, np.int64)
+        self._macs_spent = 0
+        self._prediction: Prediction | None = None
+        self._asked_macs: int | None = None
+        self._seconds = {"route": 0.0, "run": 0.0}
+        self.calibration = Calibration.load(bundle, backend.facts, size, setting)
+
+    @property
+    def macs_spent(self) -> int:
+        """All multiply-accumulates of this run so far, the router and results since replaced included."""
+        return self._macs_spent
+
+    @property
+    def smallest_budget_macs(self) -> int:
+        """The router's cost on every slice: below it nothing can be decided."""
+        return self.router_cost.macs * self.study.slices
+
+    def route(self) -> Prediction:
+        """Let the router look at every slice (once; later calls return the same prediction)."""
+        if self._prediction is None:
+            started = time.perf_counter()
+            parts = []
+            for first in range(0, self.study.slices, self._batch):
+                parts.append(self.router.predict(self._slices(range(first, min(first + self._batch, self.study.slices)))))
+            self._prediction = Prediction(
+                np.concatenate([part.quality for part in parts]),
+                np.concatenate([part.area for part in parts]),
+                np.concatenate([part.choice for part in parts]),
+            )
+            self._seconds["route"] = time.perf_counter() - started
+            self._macs_spent += self.smallest_budget_macs
+        return self._prediction
+
+    def plan(
+        self, budget: Budget | None = None, alpha: float | None = None, pins: Mapping[int, int] | None = None
+    ) -> Plan:
+        """One option for each slice.
+
+        Parameters
+        ----------
+        budget: for the whole case, the router included; None follows the papers' rule.
+        alpha: Eq. 4's weight of cost where there is no budget; None takes the decision network's own choice.
+        pins: option by working slice, chosen by the user.
+
+        Raises
+        ------
+        BudgetError: the budget is below the router's cost, or below the pinned slices'; the message names the
+            smallest budget possible.
+        """
+        prediction = self.route()
+        macs = [cost.macs for cost in self.costs]
+        self._asked_macs = None
+        if budget is None:
+            return plan_by_alpha(prediction, [cost.paper_flops for cost in self.costs], alpha, macs, pins)
+        if budget.unit is Unit.SECONDS:
+            return self._plan_in_seconds(prediction, budget.value, pins or {})
+        asked = budget.macs(self.study.slices, max(macs))
+        if asked < self.smallest_budget_macs:
+            raise BudgetError(
+                f"A budget of {asked:,} multiply-accumulates is below the router's own cost: the smallest budget "
+                f"possible for these {self.study.slices} slices is {self.smallest_budget_macs:,} "
+                f"({100 * self.smallest_budget_macs / (self.study.slices * max(macs)):.2g}%)."
+            )
+        self._asked_macs = asked
+        return plan_within(prediction, macs, asked - self.smallest_budget_macs, pins)
+
+    def _plan_in_seconds(self, prediction: Prediction, seconds: float, pins: Mapping[int, int]) -> Plan:
+        self._calibrate()
+        left = round(1e6 * (seconds - self._seconds["route"]))
+        if left < 0:
+            raise BudgetError(
+                f"A budget of {seconds:g} s is below what routing alone takes here: the smallest budget possible is "
+                f"{self._seconds['route']:.2f} s."
+            )
+        plan = plan_within(prediction, self._microseconds(), left, pins)
+        return replace(plan, cost=self._macs_of(plan.options), seconds=seconds)
+
+    def _microseconds(self) -> list[int]:
+        return [0, *(round(1000 * ms) for ms in self.calibration.milliseconds)]
+
+    def _macs_of(self, options: NDArray[np.int64]) -> int:
+        return int(np.array([cost.macs for cost in self.costs], np.int64)[options].sum())
+
+    def predicted_seconds(self, plan: Plan) -> float:
+        """What routing and running a plan takes on this machine; measures the candidates first where not yet known."""
+        self._calibrate()
+        return self._seconds["route"] + float(np.array(self._microseconds())[plan.options].sum()) / 1e6
+
+    def _calibrate(self) -> None:
+        """Measure every candidate once: a warm-up and the median of three batches."""
+        if not self.calibration.known:
+            sample = self._slices(range(min(self._batch, self.study.slices)))
+            self.calibration.measure(lambda option: _milliseconds_a_slice(self._runner(option), sample))
+
+    def execute(self, plan: Plan) -> Iterator[Step]:
+        """Run a plan, cheapest options first, in steps of one batch; stop iterating to cancel.
+
+        Slices that already have a result for their option are not run again. Between steps every slice has a valid
+        label image, so the segmentation can be read at any time. A plan in seconds is corrected on the way: what is
+        left is planned anew within the time that is left, at the speed that was really seen.
+        """
+        options = plan.options.copy()
+        waiting = [i for i in range(len(options)) if options[i] and (i, int(options[i])) not in self._results]
+        done = np.setdiff1d(np.arange(len(options)), waiting)
+        self._chosen[done] = options[done]
+        if done.size:
+            yield Step(tuple(done.tolist()), None, self._macs_spent, done.size, len(options))
+        while waiting:
+            option = min(int(options[i]) for i in waiting)
+            batch = [i for i in waiting if options[i] == option][: self._batch]
+            self._compute(batch, option)
+            waiting = [i for i in waiting if i not in batch]
+            if plan.seconds is not None and waiting:
+                waiting = self._corrected(plan, options, waiting)
+            yield Step(tuple(batch), option, self._macs_spent, len(options) - len(waiting), len(options))
+        self.calibration.save()
+
+    def _corrected(self, plan: Plan, options: NDArray[np.int64], waiting: list[int]) -> list[int]:
+        """Plan the waiting slices anew within the seconds left, in place; return those that still wait."""
+        assert plan.seconds is not None
+        left = max(0, round(1e6 * (plan.seconds - self._seconds["route"] - self._seconds["run"])))
+        free = [i for i in waiting if i not in plan.pinned]
+        costs = self._microseconds()
+        left -= sum(costs[options[i]] for i in waiting if i in plan.pinned)
+        options[free] = plan_within(self.route().only(free), costs, max(0, left)).options
+        return [i for i in waiting if options[i]]
+
+    def _compute(self, batch: list[int], option: int) -> None:
+        runner = self._runner(option)
+        started = time.perf_counter()
+        (classes,) = runner(self._slices(batch))
+        seconds = time.perf_counter() - started
+        values = np.array([0, *(label.value for label in self.bundle.labels)], np.uint8)
+        each = 1000 * seconds / len(batch)
+        for index, plane in zip(batch, classes, strict=True):
+            self._results[index, option] = _Result(values[plane], each)
+        self._chosen[batch] = option
+        self._macs_spent += self.costs[option].macs * len(batch)
+        self._seconds["run"] += seconds
+        self.calibration.observe(option, each, len(batch))
+
+    def _runner(self, option: int) -> Compiled:
+        if option not in self._compiled:
+            from DynamicSegLib.networks.classes import ClassesOnly
+
+            module = ClassesOnly(self.bundle.bank.candidates[option - 1].build(self.setting))
+            self._compiled[option] = self.backend.compile(module, len(self.bundle.input.modalities), self._size)
+        return self._compiled[option]
+
+    def _slices(self, indices: list[int] | range) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self.study.volumes[:, list(indices)].swapaxes(0, 1))
+
+    def labels_of(self, index: int) -> NDArray[np.uint8]:
+        """Labels of one working slice as they stand, uint8 `[row, column]`; zeros where it was skipped or not run."""
+        result = self._results.get((index, int(self._chosen[index])))
+        return np.zeros(self._size, np.uint8) if result is None else result.labels
+
+    def segmentation(self) -> Segmentation:
+        """The result as it stands."""
+        prediction, options = self.route(), self.bundle.bank.options
+        labels = np.stack([self.labels_of(index) for index in range(self.study.slices)])
+        facts = self.backend.facts
+        return Segmentation(
+            study=self.study,
+            labels=labels,
+            decisions=tuple(self._decision(index, prediction, options) for index in range(self.study.slices)),
+            options=options,
+            label_names={label.value: label.name for label in self.bundle.labels},
+            asked_macs=self._asked_macs,
+            router=self.router_cost.times(self.study.slices),
+            seconds=dict(self._seconds),
+            facts={
+                "bundle": self.bundle.name,
+                "method": self.bundle.method,
+                "device": facts.device,
+                "backend": facts.name,
+                "precision": facts.precision,
+                "choice_of_backend": facts.reason,
+            },
+            warnings=self.study.warnings,
+        )
+
+    def _decision(self, index: int, prediction: Prediction, options: tuple[str, ...]) -> Decision:
+        option = int(self._chosen[index])
+        result = self._results.get((index, option))
+        cost = self.router_cost + self.costs[option]
+        return Decision(
+            slice=self.study.native_slice_index(index),
+            option=option,
+            candidate=options[option],
+            macs=cost.macs,
+            paper_flops=cost.paper_flops,
+            milliseconds=1000 * self._seconds["route"] / self.study.slices + (result.milliseconds if result else 0.0),
+            quality={name: float(q) for name, q in zip(options, prediction.quality[index], strict=True)},
+        )
+
+
+def _milliseconds_a_slice(runner: Compiled, sample: NDArray[np.float32]) -> float:
+    runner(sample)
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        runner(sample)
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times) / len(sample)

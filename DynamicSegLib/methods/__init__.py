@@ -1,0 +1,1 @@
+"""The published methods: how each assembles a bank and a router."""
