@@ -1,9 +1,9 @@
 """DynamicSeg: segments a scan slice by slice and spends compute only where a slice needs it.
 
-    from DynamicSegLib import load_bundle, read_study, segment
+from DynamicSegLib import load_bundle, read_study, segment
 
-    bundle = load_bundle("glioma")
-    result = segment(read_study("path/to/case", bundle), bundle, budget="40%")
+bundle = load_bundle("glioma")
+result = segment(read_study("path/to/case", bundle), bundle, budget="40%")
 """
 
 from typing import TYPE_CHECKING, Any

@@ -190,7 +190,7 @@ def plan_by_alpha(
 
 
 def predicted_quality(prediction: Prediction, options: NDArray[np.int64]) -> float:
-    """Dice that a plan promises for the whole volume: the slices' mean weighted by area; 1 where nothing is at stake."""
+    """Dice that a plan promises for the whole volume: the slices' mean weighted by area; 1 if nothing is at stake."""
     total = float(prediction.area.sum(dtype=np.float64))
     if total <= 0:
         return 1.0

@@ -181,9 +181,9 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
         input=spec,
         labels=tuple(_label(item) for item in data["labels"]),
         bank=Bank(candidates, len(spec.modalities)),
-        router=None if router is None else RouterSpec(
-            router["network"], router["arguments"], weights(router["weights"])
-        ),
+        router=None
+        if router is None
+        else RouterSpec(router["network"], router["arguments"], weights(router["weights"])),
         alpha=float(data["alpha"]),
         regions={name: tuple(values) for name, values in data.get("regions", {}).items()},
         curve=tuple(CurvePoint(**point) for point in data.get("curve", ())),

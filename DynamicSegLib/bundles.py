@@ -78,7 +78,7 @@ def install_bundle(archive: str | os.PathLike[str], replace: bool = False) -> Bu
             if not replace:
                 raise BundleError(f"A bundle {bundle.name!r} is installed already: pass --replace to install this one.")
             shutil.rmtree(target)
-        os.replace(folder, target)
+        folder.replace(target)
         return read_bundle(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -131,7 +131,7 @@ def write_bundle(
         read_bundle(scratch)
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(scratch, folder)
+        scratch.replace(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return read_bundle(folder)
@@ -164,7 +164,9 @@ def _description(bundle: Bundle) -> dict[str, Any]:
             }
             for candidate in bundle.bank.candidates
         ],
-        "router": None if router is None else {
+        "router": None
+        if router is None
+        else {
             "network": router.network,
             "arguments": dict(router.arguments),
             "weights": _file_of("router"),

@@ -101,9 +101,10 @@ class Run:
         """Let the router look at every slice (once; later calls return the same prediction)."""
         if self._prediction is None:
             started = time.perf_counter()
-            parts = []
-            for first in range(0, self.study.slices, self._batch):
-                parts.append(self.router.predict(self._slices(range(first, min(first + self._batch, self.study.slices)))))
+            parts = [
+                self.router.predict(self._slices(range(first, min(first + self._batch, self.study.slices))))
+                for first in range(0, self.study.slices, self._batch)
+            ]
             self._prediction = Prediction(
                 np.concatenate([part.quality for part in parts]),
                 np.concatenate([part.area for part in parts]),

@@ -26,7 +26,7 @@ def written_together(folder: Path) -> Iterator[Path]:
     try:
         yield scratch
         for path in sorted(scratch.iterdir()):
-            os.replace(path, folder / path.name)
+            path.replace(folder / path.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -38,7 +38,7 @@ def write_text_whole(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

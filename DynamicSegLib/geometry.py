@@ -7,6 +7,7 @@ the working grid never interpolates between slices of the reference volume.
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -26,8 +27,14 @@ def grid_difference_voxels(reference: sitk.Image, other: sitk.Image) -> float:
         return float("inf")
     corners = product(*((0, n - 1) for n in reference.GetSize()))
     return max(
-        float(np.abs(np.subtract(reference.TransformPhysicalPointToContinuousIndex(
-            other.TransformIndexToPhysicalPoint(corner)), corner)).max())
+        float(
+            np.abs(
+                np.subtract(
+                    reference.TransformPhysicalPointToContinuousIndex(other.TransformIndexToPhysicalPoint(corner)),
+                    corner,
+                )
+            ).max()
+        )
         for corner in corners
     )
 
@@ -60,13 +67,17 @@ class Axes:
             tuple(bool(signed[axis, column] < 0) for column, axis in enumerate(order)),  # type: ignore[arg-type]
         )
 
-    def orient(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
-        """A view of a native array in oriented axes."""
-        return np.flip(array.transpose(self.order), [a for a in range(3) if self.flipped[a]])
+    @property
+    def _reversed(self) -> tuple[int, ...]:
+        return tuple(axis for axis in range(3) if self.flipped[axis])
 
-    def restore(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def orient(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A view of a native array in oriented axes."""
+        return np.flip(array.transpose(self.order), self._reversed)
+
+    def restore(self, array: NDArray[Any]) -> NDArray[Any]:
         """A view of an oriented array in native axes: the inverse of `orient`."""
-        back = np.flip(array, [a for a in range(3) if self.flipped[a]])
+        back = np.flip(array, self._reversed)
         return back.transpose(np.argsort(self.order))
 
 
@@ -150,17 +161,17 @@ class WorkingGrid:
     def _smoothed(self, image: sitk.Image) -> sitk.Image:
         """Blur a volume that is sampled more finely than the working grid, so that fine detail does not alias."""
         factors = np.divide(max(self.frame.GetSpacing()[:2]), image.GetSpacing())
-        sigmas = [0.5 * spacing * factor if factor >= 1.5 else 0.0
-                  for factor, spacing in zip(factors, image.GetSpacing(), strict=True)]
+        sigmas = [
+            0.5 * spacing * factor if factor >= 1.5 else 0.0
+            for factor, spacing in zip(factors, image.GetSpacing(), strict=True)
+        ]
         for axis, sigma in enumerate(sigmas):
             if sigma > 0 and image.GetSize()[axis] >= 4:
                 image = sitk.RecursiveGaussian(image, sigma, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
         return image
 
 
-def _window(
-    array: NDArray[np.generic], shape: tuple[int, int, int], offset: tuple[int, int]
-) -> NDArray[np.generic]:
+def _window(array: NDArray[Any], shape: tuple[int, int, int], offset: tuple[int, int]) -> NDArray[Any]:
     """The window of `shape` that begins at in-plane `offset`, zeros where it leaves the array."""
     if offset == (0, 0) and array.shape == shape:
         return array
@@ -199,7 +210,7 @@ def place_working_grid(
         for have, want, n in ((row_mm, spacing_mm[0], rows), (column_mm, spacing_mm[1], columns))
     )
     working_mm = (row_mm, column_mm) if exact else spacing_mm
-    seen = None if foreground is None else axes.orient(foreground).any(axis=0)
+    seen = None if foreground is None else np.asarray(axes.orient(foreground).any(axis=0))
     starts, lengths = [], []
     for axis, (n, have_mm) in enumerate(((rows, row_mm), (columns, column_mm))):
         scale = have_mm / working_mm[axis]
@@ -221,7 +232,7 @@ def place_working_grid(
     return WorkingGrid(grid, axes, frame, (starts[0], starts[1]) if exact else None)
 
 
-def _extent(seen: NDArray[np.bool_], axis: int) -> tuple[int, int]:
+def _extent(seen: NDArray[Any], axis: int) -> tuple[int, int]:
     where = np.flatnonzero(seen.any(axis=1 - axis))
     return int(where[0]), int(where[-1]) + 1
 

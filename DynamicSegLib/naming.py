@@ -30,7 +30,7 @@ def guess_modality(name: str, modalities: Iterable[str]) -> str | None:
     """The one of `modalities` that `name` speaks of, or None.
 
     Knows the spellings of BraTS 2018 to 2023, of the Medical Segmentation Decathlon, and common series descriptions;
-    any other modality is found by its own name as a word. T1 with a word for contrast is T1ce; T2 with "flair" is FLAIR.
+    any other modality is found by its own name as a word. T1 with a word for contrast is T1ce, T2 with "flair" FLAIR.
     """
     wanted = list(modalities)
     if is_label_name(name):

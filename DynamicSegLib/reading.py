@@ -70,7 +70,7 @@ def read_volume(source: Source) -> sitk.Image:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
-            f"{source} cannot be read as a volume ({reason}). Expected NIfTI, NRRD, MetaImage or a DICOM series folder; "
+            f"{source} cannot be read as a volume ({reason}). Expected NIfTI, NRRD, MetaImage or a DICOM series; "
             "is the file complete?"
         ) from error
 

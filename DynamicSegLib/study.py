@@ -1,7 +1,7 @@
 """The study: the volumes of one patient on one working grid, normalised, with the way back to the scan's own grid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
@@ -40,7 +40,7 @@ class InputSpec:
     slice_axis: str = "axial"
     spacing_mm: tuple[float, float] = (1.0, 1.0)
     size: tuple[int, int] = (240, 240)
-    normalisation: Normalisation = Normalisation()
+    normalisation: Normalisation = field(default_factory=Normalisation)
     skull_stripped: bool = True
 
     def __post_init__(self) -> None:
@@ -142,14 +142,18 @@ def _checked(name: str, image: sitk.Image) -> sitk.Image:
     if image.GetDimension() != 3 or min(image.GetSize()) < 1:
         raise InputError(f"{name} is {image.GetDimension()}D (size {image.GetSize()}): expected one 3D volume.")
     if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
-        raise InputError(f"{name} holds {image.GetPixelIDTypeAsString()} pixels (colour?): expected one grey value each.")
+        raise InputError(
+            f"{name} holds {image.GetPixelIDTypeAsString()} pixels (colour?): expected one grey value each."
+        )
     if sorted(image.GetSize())[-2] < SMALLEST_IN_PLANE:
         raise InputError(f"{name} has size {image.GetSize()}: expected at least {SMALLEST_IN_PLANE} pixels in plane.")
     values = sitk.GetArrayViewFromImage(image)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(low) or not np.isfinite(high):
         count = int(np.size(values) - np.isfinite(values).sum())
-        raise InputError(f"{name} has {count} voxels that are NaN or infinite: export the volume again, or repair them.")
+        raise InputError(
+            f"{name} has {count} voxels that are NaN or infinite: export the volume again, or repair them."
+        )
     if low == high:
         kind = "empty (all voxels are 0)" if low == 0 else f"constant (all voxels are {low:g})"
         raise InputError(f"{name} is {kind}: check that the right file was chosen.")
@@ -175,15 +179,15 @@ def _placement_warnings(grid: WorkingGrid, spec: InputSpec, reference: str) -> l
     _, rows, columns = grid.shape
     if (rows, columns) != spec.size:
         warnings.append(
-            f"{reference} is larger in plane than the bundle's {spec.size[0]} x {spec.size[1]} pixels: the working size "
-            f"grew to {rows} x {columns}, and the cost with it."
+            f"{reference} is larger in plane than the bundle's {spec.size[0]} x {spec.size[1]} pixels: the working "
+            f"size grew to {rows} x {columns}, and the cost with it."
         )
     native_mm = np.array(grid.native.GetSpacing())
     between_mm = grid.spacing_mm[0]
     if between_mm < 0.5 * native_mm.max():
         warnings.append(
-            f"{reference} was not acquired in {spec.slice_axis} slices (voxels of "
-            f"{' x '.join(f'{mm:.2f}' for mm in native_mm)} mm): slices are cut across thick ones, so expect less accuracy."
+            f"{reference} was not acquired in {spec.slice_axis} slices (voxels "
+            f"{' x '.join(f'{mm:.2f}' for mm in native_mm)} mm): slices cut across thick ones; expect less accuracy."
         )
     return warnings
 
@@ -233,9 +237,7 @@ def _mask_on(reference: sitk.Image, mask: sitk.Image) -> NDArray[np.bool_]:
     return np.asarray(inside)
 
 
-def _apply_mask(
-    stack: NDArray[np.float32], grid: WorkingGrid, brain: NDArray[np.bool_], reference: sitk.Image
-) -> None:
+def _apply_mask(stack: NDArray[np.float32], grid: WorkingGrid, brain: NDArray[np.bool_], reference: sitk.Image) -> None:
     image = sitk.GetImageFromArray(brain.astype(np.uint8))
     image.CopyInformation(reference)
     stack *= grid.sample(image, sitk.sitkNearestNeighbor) > 0

@@ -9,7 +9,6 @@ from DynamicSegLib.backends.base import BackendFacts, Compiled
 from DynamicSegLib.errors import BackendError
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 

@@ -1,18 +1,49 @@
 """From a bundle to something that runs: the one place that knows all methods."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.methods import med_danet
 from DynamicSegLib.routing import Router
 from DynamicSegLib.study import Study
 
-ROUTERS: dict[str, Callable[[Bundle, Backend, tuple[int, int]], Router]] = {med_danet.METHOD: med_danet.make_router}
-REFERENCE_BUNDLES: dict[str, Callable[[int], Bundle]] = {med_danet.METHOD: med_danet.reference_bundle}
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a published method brings: its router, the router's cost, and its bank as published, without weights."""
+
+    make_router: Callable[[Bundle, Backend, Size], Router]
+    router_cost: Callable[[Bundle, Size], Cost]
+    reference_bundle: Callable[[int], Bundle]
+
+
+METHODS = {
+    med_danet.METHOD: Method(med_danet.make_router, med_danet.router_cost, med_danet.reference_bundle),
+}
+
+
+def method_of(bundle: Bundle) -> Method:
+    """The bundle's method.
+
+    Raises
+    ------
+    BundleError: the method is unknown here, or the bundle has no router.
+    """
+    if bundle.method not in METHODS:
+        raise BundleError(
+            f"Bundle {bundle.name!r} uses method {bundle.method!r}: expected one of {', '.join(METHODS)}."
+        )
+    if bundle.router is None:
+        raise BundleError(f"Bundle {bundle.name!r} has no router: it cannot decide between its candidates.")
+    return METHODS[bundle.method]
 
 
 def start_run(
@@ -34,13 +65,10 @@ def start_run(
 
     Raises
     ------
-    BundleError: the bundle's method is unknown, or it has no router.
+    BundleError: see `method_of`.
     BackendError: the machine lacks what was asked for.
     """
-    if bundle.method not in ROUTERS:
-        raise BundleError(f"Bundle {bundle.name!r} uses method {bundle.method!r}: expected one of {', '.join(ROUTERS)}.")
-    if bundle.router is None:
-        raise BundleError(f"Bundle {bundle.name!r} has no router: it cannot decide between its candidates.")
+    method = method_of(bundle)
     chosen = choose_backend(backend, device, precision)
-    router = ROUTERS[bundle.method](bundle, chosen, study.grid.shape[1:])
+    router = method.make_router(bundle, chosen, study.grid.shape[1:])
     return Run(study, bundle, router, chosen, setting, batch)

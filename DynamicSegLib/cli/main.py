@@ -1,0 +1,44 @@
+"""`dynamicseg`: the entry point that finds the command, runs it and turns errors into one clear message."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import DynamicSegLib
+from DynamicSegLib.errors import CancelledError, DynamicSegError
+
+COMMANDS = ("segment", "bundles", "cost")
+
+DONE, FAULT, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="dynamicseg",
+        description="Segments a scan slice by slice and spends compute only where a slice needs it. "
+        "For research; not for diagnosis.",
+    )
+    parser.add_argument("--version", action="version", version=f"DynamicSeg {DynamicSegLib.__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"DynamicSegLib.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0 when done, 2 after wrong use or bad input; faults of ours raise (exit code 1)."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.func(options))
+    except (KeyboardInterrupt, CancelledError):
+        print("dynamicseg: cancelled; nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    except DynamicSegError as error:
+        print(f"dynamicseg: {error}", file=sys.stderr)
+        return WRONG_USE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Progress on standard error: a bar where rich and a terminal are at hand, silence elsewhere."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from DynamicSegLib.engine import Step
+
+
+def shown(steps: Iterable[Step], options: tuple[str, ...]) -> Iterator[Step]:
+    """Pass steps on while showing slices done, the option at work and the cost so far."""
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError:
+        yield from steps
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from steps
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("routing", total=None)
+        for step in steps:
+            name = "skip" if step.option is None else options[step.option]
+            text = f"slices, now {name}, {step.macs_spent / 1e9:.0f} G multiply-accumulates"
+            progress.update(task, description=text, completed=step.done, total=step.total)
+            yield step
+
+
+def note(text: str) -> None:
+    """One line for the user, on standard error."""
+    print(text, file=sys.stderr)

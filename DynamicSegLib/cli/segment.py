@@ -1,0 +1,160 @@
+"""`dynamicseg segment`: a case in, labels and decisions out."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DynamicSegLib.cli.progress import note, shown
+from DynamicSegLib.errors import InputError
+
+if TYPE_CHECKING:
+    from DynamicSegLib.segmentation import Segmentation
+
+SHORTHANDS = ("flair", "t1ce", "t1", "t2")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "segment",
+        help="segment a case",
+        description="Segment a case. Writes segmentation.nii.gz, decisions.csv, summary.json and chart.png.",
+    )
+    parser.add_argument(
+        "case", nargs="?", type=Path, help="folder of volumes recognised by name (files or DICOM series), or a 4D file"
+    )
+    for name in SHORTHANDS:
+        parser.add_argument(f"--{name}", metavar="FILE", help=f"the {name} volume: a file or a DICOM series folder")
+    parser.add_argument(
+        "--volume", action="append", default=[], metavar="NAME=FILE", help="a volume by modality name, for any bundle"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--bundle", default="glioma", help="name or folder of a bundle (default: glioma)")
+    spending = parser.add_mutually_exclusive_group()
+    spending.add_argument("--budget", help="300G multiply-accumulates, 40%% of the costliest everywhere, or 5s")
+    spending.add_argument("--alpha", type=float, help="weight of cost in the papers' rule (default: as trained)")
+    parser.add_argument("--mask", type=Path, metavar="FILE", help="brain mask, for volumes with a skull")
+    parser.add_argument("--setting", choices=("whole", "window"), default="whole", help="whole slices or 128-windows")
+    add_machine_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on standard output")
+    parser.set_defaults(func=run)
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say where and how to compute."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--backend", default="auto", help="auto or the name of a backend")
+    parser.add_argument("--precision", default="auto", help="auto, or one that the backend knows (fp32, bf16, int8)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Segment one case as the arguments say."""
+    from DynamicSegLib.budget import Budget
+    from DynamicSegLib.bundles import load_bundle
+    from DynamicSegLib.files import written_together
+    from DynamicSegLib.reading import read_case, read_volume
+    from DynamicSegLib.reporting.tables import write_results
+    from DynamicSegLib.study import build_study
+
+    budget = None if options.budget is None else Budget.parse(options.budget)
+    volumes = volumes_by_name(options)
+    started = time.perf_counter()
+    bundle = load_bundle(options.bundle)
+    loaded = time.perf_counter()
+    images = read_case(options.case, bundle.input.modalities, volumes)
+    mask = None if options.mask is None else read_volume(options.mask)
+    read = time.perf_counter()
+    study = build_study(images, bundle.input, mask)
+    del images
+    for warning in study.warnings:
+        note(f"warning: {warning}")
+    prepared = time.perf_counter()
+    segmentation = compute(study, bundle, budget, options)
+    with written_together(options.output) as scratch:
+        writing = time.perf_counter()
+        write_results(segmentation, scratch)
+        seconds = {"load": loaded - started, "read": read - loaded, "prepare": prepared - read}
+        summary = summarise(segmentation, seconds, writing, started)
+        (scratch / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        report(summary, options.output)
+    return 0
+
+
+def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:
+    """Volumes given one by one, by modality.
+
+    Raises
+    ------
+    InputError: a `--volume` without `=`, or neither a case nor a volume.
+    """
+    volumes = {name: getattr(options, name) for name in SHORTHANDS if getattr(options, name) is not None}
+    for text in options.volume:
+        name, separator, path = text.partition("=")
+        if not (name and separator and path):
+            raise InputError(f"--volume {text!r} cannot be read: expected NAME=FILE, e.g. --volume flair=scan.nii.gz.")
+        volumes[name] = path
+    if options.case is None and not volumes:
+        raise InputError("No input: give a case folder, or the volumes one by one (--flair FILE --t1ce FILE ...).")
+    return volumes
+
+
+def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -> "Segmentation":
+    """Route, plan and run, with progress."""
+    from DynamicSegLib.methods.registry import start_run
+
+    if options.threads is not None:
+        if options.threads < 1:
+            raise InputError(f"--threads {options.threads}: expected 1 or more.")
+        import torch
+
+        torch.set_num_threads(options.threads)
+    run = start_run(
+        study,
+        bundle,
+        device=options.device,
+        backend=options.backend,
+        precision=options.precision,
+        setting=options.setting,
+    )
+    plan = run.plan(budget, options.alpha)
+    for _ in shown(run.execute(plan), bundle.bank.options):
+        pass
+    return run.segmentation()
+
+
+def summarise(
+    segmentation: "Segmentation", seconds: dict[str, float], writing: float, started: float
+) -> dict[str, Any]:
+    """The contract's summary.json."""
+    from DynamicSegLib.reporting.machine import peak_memory_mb, versions
+
+    now = time.perf_counter()
+    summary = segmentation.summary()
+    phases = {**seconds, **summary["seconds"], "write": now - writing, "total": now - started}
+    summary["seconds"] = {name: round(value, 4) for name, value in phases.items()}
+    summary["peak_memory_mb"] = round(peak_memory_mb(), 1)
+    summary["versions"] = versions()
+    return summary
+
+
+def report(summary: dict[str, Any], folder: Path) -> None:
+    """A few lines for people."""
+    ratios = ", ".join(f"{name} {100 * share:.0f} %" for name, share in summary["activation_ratio"].items())
+    volumes = ", ".join(f"{name} {value:.1f} mL" for name, value in summary["volumes_ml"].items())
+    asked = summary["macs"]["asked"]
+    budget = "" if asked is None else f" of {asked / 1e9:.1f} G asked for"
+    print(f"volumes   {volumes}")
+    print(f"options   {ratios}")
+    print(f"spent     {summary['macs']['spent'] / 1e9:.1f} G multiply-accumulates{budget}")
+    seconds = summary["seconds"]
+    print(f"seconds   {seconds['total']:.1f} ({summary['backend']} {summary['precision']} on {summary['device']})")
+    print(f"results   {folder}")
+    for warning in summary["warnings"]:
+        if warning.startswith("0 voxels"):
+            note(f"warning: {warning}")

@@ -1,0 +1,83 @@
+"""The chart of a run: which option each slice got, what it cost, and how much was found there."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DynamicSegLib.errors import DynamicSegError
+from DynamicSegLib.reporting.palette import option_color
+from DynamicSegLib.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_STRIP = 0.07  # height of the strip of options below the bars, as a share of the highest bar
+
+
+def import_figure() -> "type[Figure]":
+    """Matplotlib's figure class, without pyplot and so without a display.
+
+    Raises
+    ------
+    DynamicSegError: matplotlib is not installed; the message names the extra.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DynamicSegError("Charts need matplotlib: pip install 'DynamicSeg[report]'.") from error
+    return Figure
+
+
+def write_chart(segmentation: Segmentation, path: Path) -> None:
+    """Draw `segmentation` as a PNG: bars of cost a slice in the option's colour, a strip that shows skip too, the area
+    found as a line, and activation ratios in the legend.
+
+    Raises
+    ------
+    DynamicSegError: matplotlib is not installed.
+    """
+    figure = import_figure()(figsize=(11, 4.6), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    order = sorted(range(len(segmentation.decisions)), key=lambda i: segmentation.decisions[i].slice)
+    decisions = [segmentation.decisions[i] for i in order]
+    slices = np.array([decision.slice for decision in decisions])
+    cost = np.array([decision.macs for decision in decisions]) / 1e9
+    strip = _STRIP * max(cost.max(), 1e-9)
+    ratios = segmentation.activation_ratio
+    for option, name in enumerate(segmentation.options):
+        here = np.array([decision.option == option for decision in decisions])
+        color = option_color(option)
+        axes.bar(slices[here], cost[here], width=1.0, color=color, label=f"{name}  {100 * ratios[name]:.0f} %")
+        axes.bar(slices[here], -strip, width=1.0, color=color)
+    _draw_area(axes, segmentation, order, slices)
+    axes.axhline(0, color="white", linewidth=1.5)
+    axes.set_ylim(-strip, max(cost.max() * 1.08, strip))
+    axes.set_xlim(slices.min() - 0.5, slices.max() + 0.5)
+    axes.set_xlabel("slice")
+    axes.set_ylabel("cost, billion multiply-accumulates")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(_title(segmentation), loc="left", fontsize=10)
+    figure.legend(loc="outside right upper", frameon=False, title="option, share of slices", alignment="left")
+    figure.savefig(path)
+
+
+def _draw_area(axes: Any, segmentation: Segmentation, order: list[int], slices: np.ndarray[Any, Any]) -> None:
+    _, row_mm, column_mm = segmentation.study.spacing_mm
+    area = (segmentation.labels[order] > 0).sum(axis=(1, 2)) * row_mm * column_mm / 100
+    twin = axes.twinx()
+    twin.plot(slices, area, color="#333333", linewidth=1.2, label="area found")
+    twin.set_ylabel("area found, cm²")
+    twin.set_ylim(-_STRIP / 1.08 * max(area.max() * 1.08, 1.0), max(area.max() * 1.08, 1.0))
+    twin.spines[["top"]].set_visible(False)
+
+
+def _title(segmentation: Segmentation) -> str:
+    spent = segmentation.spent.macs / 1e9
+    asked = segmentation.asked_macs
+    budget = "" if asked is None else f" of {asked / 1e9:.0f} asked for"
+    seconds = segmentation.seconds.get("route", 0.0) + segmentation.seconds.get("run", 0.0)
+    return (
+        f"{segmentation.facts['bundle']}: {spent:.0f} billion multiply-accumulates{budget}, {seconds:.1f} s, "
+        f"router {segmentation.router.macs / 1e9:.1f}"
+    )

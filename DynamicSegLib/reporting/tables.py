@@ -1,0 +1,40 @@
+"""Decisions as CSV, and a run's four files."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from DynamicSegLib.reporting.chart import write_chart
+from DynamicSegLib.segmentation import Segmentation
+
+COLUMNS = ("slice", "option", "candidate", "macs", "paper_flops", "milliseconds")
+
+
+def decision_rows(segmentation: Segmentation) -> list[dict[str, Any]]:
+    """One row a slice, in the scan's own order: the fixed columns, `quality_<option>`, then the method's own."""
+    rows = []
+    for decision in sorted(segmentation.decisions, key=lambda decision: decision.slice):
+        row: dict[str, Any] = {name: getattr(decision, name) for name in COLUMNS}
+        row["milliseconds"] = round(decision.milliseconds, 3)
+        row.update({f"quality_{name}": round(value, 4) for name, value in decision.quality.items()})
+        rows.append({**row, **decision.extra})
+    return rows
+
+
+def write_decisions(segmentation: Segmentation, path: Path) -> None:
+    """Write decisions.csv."""
+    rows = decision_rows(segmentation)
+    columns = dict.fromkeys(name for row in rows for name in row)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_results(segmentation: Segmentation, folder: Path) -> None:
+    """Write segmentation.nii.gz, decisions.csv and chart.png into an existing folder."""
+    sitk.WriteImage(segmentation.to_native(), str(folder / "segmentation.nii.gz"), useCompression=True)
+    write_decisions(segmentation, folder / "decisions.csv")
+    write_chart(segmentation, folder / "chart.png")
