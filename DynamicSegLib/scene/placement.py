@@ -1,0 +1,24 @@
+"""Where new nodes belong: in the volume's own place of the subject hierarchy, under a name that is free."""
+
+from typing import Any
+
+import slicer
+
+Node = Any
+
+
+def place_beside(node: Node, volume: Node) -> None:
+    """Move a node into the study (or folder) of a volume, so that a result never lands in another patient."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    volume_item = hierarchy.GetItemByDataNode(volume)
+    parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def free_name(name: str) -> str:
+    """The name, or the name with the first free number, as Slicer writes it: `name_1`."""
+    return str(slicer.mrmlScene.GenerateUniqueName(name)) if slicer.mrmlScene.GetFirstNodeByName(name) else name

@@ -1,0 +1,113 @@
+"""The nodes of one result, and how to find them again in a scene that was saved and reloaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from DynamicSegLib.bundle import Label
+from DynamicSegLib.scene.chart import Chart, create_chart, fill_chart
+from DynamicSegLib.scene.decisions import fill_table, table_node_from_decisions
+from DynamicSegLib.scene.placement import free_name, place_beside
+from DynamicSegLib.scene.segments import SegmentationView
+from DynamicSegLib.segmentation import Segmentation
+
+Node = Any
+
+ROLE = "DynamicSeg."
+AXIS_ATTRIBUTE = "DynamicSeg.SliceAxis"
+GIGA = 1e9
+
+
+@dataclass(frozen=True)
+class ResultNodes:
+    """A segmentation with the table and the chart of its decisions.
+
+    volume: the volume whose grid the labels lie on. slice_axis: which of its voxel indices counts slices, 0 for i.
+    """
+
+    segmentation: Node
+    table: Node
+    chart: Chart
+    volume: Node
+    slice_axis: int
+
+    def link(self) -> None:
+        """Note in the scene what belongs together; survives saving and reloading."""
+        self.segmentation.SetAttribute(AXIS_ATTRIBUTE, str(self.slice_axis))
+        for name, node in self._references().items():
+            self.segmentation.SetNodeReferenceID(ROLE + name, node.GetID())
+
+    def _references(self) -> Mapping[str, Node]:
+        return {
+            "Volume": self.volume,
+            "Decisions": self.table,
+            "Chart": self.chart.chart,
+            "ChartPoints": self.chart.points,
+            "ChartMarker": self.chart.marker,
+        }
+
+    @property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """Where any label lies, `[k, j, i]` of the volume; None after the user changed the segments' grid."""
+        segmentation = self.segmentation.GetSegmentation()
+        if segmentation.GetNumberOfSegments() == 0:
+            return None
+        array = slicer.util.arrayFromSegmentInternalBinaryLabelmap(self.segmentation, segmentation.GetNthSegmentID(0))
+        expected = self.volume.GetImageData().GetDimensions()[::-1]
+        return None if array is None or array.shape != expected else np.asarray(array > 0)
+
+
+def result_of(segmentation: Node) -> ResultNodes | None:
+    """The result that a segmentation node belongs to, or None where it is no result, or parts of it were deleted."""
+    axis = segmentation.GetAttribute(AXIS_ATTRIBUTE)
+    found = {
+        name: segmentation.GetNodeReference(ROLE + name)
+        for name in ("Volume", "Decisions", "Chart", "ChartPoints", "ChartMarker")
+    }
+    if axis is None or None in found.values():
+        return None
+    chart = Chart(found["Chart"], found["ChartPoints"], found["ChartMarker"])
+    return ResultNodes(segmentation, found["Decisions"], chart, found["Volume"], int(axis))
+
+
+def last_result() -> ResultNodes | None:
+    """The newest result in the scene."""
+    results = [result_of(node) for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
+    return next((result for result in reversed(results) if result is not None), None)
+
+
+def publish(view: SegmentationView, volume: Node, segmentation: Segmentation) -> ResultNodes:
+    """Add the table and the chart of a finished run beside its segmentation node."""
+    name = view.node.GetName()
+    table = table_node_from_decisions(segmentation.decisions, segmentation.options, free_name(f"{name} decisions"))
+    chart = create_chart(
+        segmentation.decisions, segmentation.options, free_name(f"{name} chart"), title_of(segmentation)
+    )
+    result = ResultNodes(view.node, table, chart, volume, segmentation.study.native_slice_axis)
+    for node in (table, chart.chart):
+        place_beside(node, volume)
+    result.link()
+    return result
+
+
+def republish(result: ResultNodes, segmentation: Segmentation) -> None:
+    """Bring table and chart up to date after slices were run again."""
+    fill_table(result.table, segmentation.decisions, segmentation.options)
+    fill_chart(result.chart, segmentation.decisions, segmentation.options, title_of(segmentation))
+
+
+def title_of(segmentation: Segmentation) -> str:
+    """What was spent, in one line."""
+    spent = segmentation.spent.macs
+    asked = segmentation.asked_macs
+    of = f" of {asked / GIGA:,.0f} allowed" if asked else ""
+    return f"{spent / GIGA:,.0f} GMAC spent{of}"
+
+
+def legend(labels: tuple[Label, ...], volumes_ml: Mapping[str, float]) -> str:
+    """Volumes in words: `edema 61.2 mL, necrosis 4.0 mL`."""
+    return ", ".join(f"{label.name} {volumes_ml[label.name]:.1f} mL" for label in labels)

@@ -1,0 +1,219 @@
+"""One segmentation of volumes in the scene, in short steps: a panel pumps them, a script exhausts them.
+
+    session = SceneSession(volumes, bundle)
+    for progress in session.prepare():              # warnings are known afterwards
+        ...
+    for progress in session.segment(budget):        # the overlay grows in the slice views
+        ...
+    session.result, session.segmentation
+
+Closing the generator of `segment` before its end, or an error inside it, leaves the scene as it was before.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from DynamicSegLib.budget import Budget, Plan
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.engine import Run
+from DynamicSegLib.errors import CancelledError, InputError
+from DynamicSegLib.scene.placement import free_name
+from DynamicSegLib.scene.result import ResultNodes, publish, republish
+from DynamicSegLib.scene.segments import SegmentationView
+from DynamicSegLib.scene.volumes import image_from_volume_node, reference_of
+from DynamicSegLib.segmentation import Segmentation
+from DynamicSegLib.study import Study, build_study
+
+Node = Any
+
+# Redrawing the overlay more often than this would cost more than the segmentation itself.
+REDRAW_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run: device and backend as in `backends.choice`, and how many slices a step takes at most.
+
+    One slice a step keeps a panel responsive; None takes what is fastest.
+    """
+
+    device: str = "auto"
+    backend: str = "auto"
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is being done, in words for the user, and how far it is: 0..1 of the whole."""
+
+    message: str
+    share: float
+
+
+class SceneSession:
+    """Volumes of one patient, a bundle, and everything computed for them so far.
+
+    Parameters
+    ----------
+    volumes: one volume node for each modality of the bundle.
+    mask: brain mask, a label map or scalar volume node, or None.
+    """
+
+    def __init__(
+        self, volumes: Mapping[str, Node], bundle: Bundle, mask: Node | None = None, settings: Settings | None = None
+    ) -> None:
+        self.volumes, self.bundle, self.mask = dict(volumes), bundle, mask
+        self.settings = settings or Settings()
+        self.study: Study | None = None
+        self.run: Run | None = None
+        self.reference: Node | None = None
+        self.result: ResultNodes | None = None
+        self.segmentation: Segmentation | None = None
+        self._shown: NDArray[np.uint8] | None = None
+
+    def prepare(self) -> Iterator[Progress]:
+        """Bring the volumes onto one grid. `study` and its warnings are there afterwards.
+
+        Raises
+        ------
+        InputError: see `volumes.image_from_volume_node` and `study.build_study`.
+        """
+        if self.study is not None:
+            return
+        images: dict[str, sitk.Image] = {}
+        for name, node in self.volumes.items():
+            yield Progress(f"Reading {name} from '{node.GetName()}'", 0.02 * len(images))
+            images[name] = image_from_volume_node(node)
+        mask = None if self.mask is None else image_from_volume_node(self.mask)
+        yield Progress("Bringing the volumes onto one grid", 0.08)
+        self.study = build_study(images, self.bundle.input, mask)
+        self.reference = reference_of(self.study, self.volumes)
+
+    def segment(
+        self,
+        budget: Budget | None = None,
+        alpha: float | None = None,
+        pins: Mapping[int, int] | None = None,
+        name: str | None = None,
+    ) -> Iterator[Progress]:
+        """Plan, run, and add a new segmentation with its table and chart.
+
+        `result` and `segmentation` are set at the end.
+
+        Parameters
+        ----------
+        budget, alpha: as in `Run.plan`.
+        pins: option by slice index of the volume, chosen by the user.
+        name: of the segmentation node; by default after the reference volume.
+
+        Raises
+        ------
+        DynamicSegError: input, bundle, backend or budget; the scene is left as it was.
+        """
+        yield from self._planned()
+        study, run = self._ready()
+        plan = run.plan(budget, alpha, self._working_pins(pins))
+        view = SegmentationView.create(
+            self.reference, self.bundle.labels, free_name(name or f"{self._scan_name()} DynamicSeg")
+        )
+        finished = False
+        try:
+            labels = np.zeros(study.grid.shape, np.uint8)
+            yield from self._executed(run, plan, labels, view)
+            yield Progress("Writing the table and the chart", 0.98)
+            self.result = publish(view, self.reference, self._finish(run, view))
+            finished = True
+        finally:
+            if not finished:
+                view.remove()
+
+    def update(
+        self, budget: Budget | None = None, alpha: float | None = None, pins: Mapping[int, int] | None = None
+    ) -> Iterator[Progress]:
+        """Run only slices whose option changed, and rewrite only those in the result shown last.
+
+        Where the segments were edited since, or the result was deleted, a new segmentation is added instead, so that
+        nobody's work is lost.
+        """
+        view = self._untouched_view()
+        if view is None or self.result is None or self._shown is None:
+            yield from self.segment(budget, alpha, pins)
+            return
+        _, run = self._ready()
+        before = self._shown
+        finished = False
+        try:
+            plan = run.plan(budget, alpha, self._working_pins(pins))
+            yield from self._executed(run, plan, before.copy(), view)
+            republish(self.result, self._finish(run, view))
+            finished = True
+        finally:
+            if not finished:
+                view.write(self._native(before))
+
+    def _planned(self) -> Iterator[Progress]:
+        yield from self.prepare()
+        if self.run is None:
+            yield Progress("Loading the networks", 0.12)
+            from DynamicSegLib.methods.registry import start_run
+
+            assert self.study is not None
+            self.run = start_run(
+                self.study,
+                self.bundle,
+                device=self.settings.device,
+                backend=self.settings.backend,
+                batch=self.settings.batch,
+            )
+        yield Progress("Looking at every slice", 0.16)
+        self.run.route()
+
+    def _executed(self, run: Run, plan: Plan, labels: NDArray[np.uint8], view: SegmentationView) -> Iterator[Progress]:
+        options, redrawn = self.bundle.bank.options, 0.0
+        yield Progress("Starting with the first slices", 0.22)
+        for step in run.execute(plan):
+            if not view.alive:
+                raise CancelledError("The segmentation was deleted while it was being filled: the run was stopped.")
+            for index in step.slices:
+                labels[index] = run.labels_of(index)
+            if step.option is not None and time.perf_counter() - redrawn > REDRAW_SECONDS:
+                view.write(self._native(labels))
+                redrawn = time.perf_counter()
+            what = "" if step.option is None else f" ({options[step.option]})"
+            yield Progress(f"Slice {step.done} of {step.total}{what}", 0.22 + 0.74 * step.done / step.total)
+
+    def _finish(self, run: Run, view: SegmentationView) -> Segmentation:
+        self.segmentation = run.segmentation()
+        self._shown = self.segmentation.labels
+        view.write(self._native(self._shown))
+        return self.segmentation
+
+    def _ready(self) -> tuple[Study, Run]:
+        if self.study is None or self.run is None:
+            raise InputError("Nothing was segmented yet: press Apply first.")
+        return self.study, self.run
+
+    def _native(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        assert self.study is not None
+        return sitk.GetArrayFromImage(self.study.to_native(labels))
+
+    def _working_pins(self, pins: Mapping[int, int] | None) -> dict[int, int]:
+        assert self.study is not None
+        # Mirroring an index is its own inverse, so the way to the native grid is also the way back.
+        return {self.study.native_slice_index(index): option for index, option in (pins or {}).items()}
+
+    def _scan_name(self) -> str:
+        assert self.reference is not None
+        return str(self.reference.GetName())
+
+    def _untouched_view(self) -> SegmentationView | None:
+        if self.result is None or self._shown is None:
+            return None
+        view = SegmentationView.adopt(self.result.segmentation)
+        return view if view is not None and view.shows(self._native(self._shown)) else None

@@ -1,0 +1,105 @@
+"""The chart's nodes: where the strokes stand, what a click means, what the marker shows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from DynamicSegLib.segmentation import Decision
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'DynamicSeg[slicer]'")
+
+OPTIONS = ("skip", "M1", "M2")
+GIGA = 10**9
+
+
+def decisions() -> list[Decision]:
+    chosen = [0, 1, 2, 2, 0]
+    return [Decision(10 + k, o, OPTIONS[o], o * 2 * GIGA, o * GIGA, 1.0, {}) for k, o in enumerate(chosen)]
+
+
+@pytest.fixture
+def chart(scene: Any) -> Any:
+    from DynamicSegLib.scene.chart import create_chart
+
+    return create_chart(decisions(), OPTIONS, "chart", "title")
+
+
+def column(chart: Any, name: str) -> np.ndarray:
+    return np.array(slicer.util.arrayFromTableColumn(chart.points, name))
+
+
+def test_each_slice_has_one_stroke_as_high_as_its_cost_in_its_option_series(chart: Any) -> None:
+    slices = column(chart, "slice")
+    for decision in decisions():
+        for place, option in enumerate(OPTIONS):
+            heights = column(chart, option)[slices == decision.slice]
+            if place != decision.option:
+                assert np.isnan(heights).all()
+            elif place:
+                assert np.nanmax(heights) == pytest.approx(decision.macs / GIGA)
+
+
+def test_a_skipped_slice_can_be_seen_and_clicked_though_it_costs_nothing(chart: Any) -> None:
+    heights = column(chart, "skip")[column(chart, "slice") == 10]
+    assert 0 < np.nanmax(heights) < 0.1
+
+
+def test_strokes_are_separated_by_gaps(chart: Any) -> None:
+    from DynamicSegLib.scene.chart import ROWS
+
+    for option in OPTIONS:
+        assert np.isnan(column(chart, option)[ROWS - 1 :: ROWS]).all()
+
+
+def test_the_legend_gives_each_option_its_colour_and_share(chart: Any) -> None:
+    from DynamicSegLib.scene.colors import option_color
+
+    for place, (option, share) in enumerate(zip(OPTIONS, ("40%", "20%", "40%"), strict=True)):
+        series = chart.chart.GetNthPlotSeriesNode(place)
+        assert series.GetName().split() == [option, share]
+        np.testing.assert_allclose(series.GetColor(), option_color(option, OPTIONS))
+
+
+def test_a_click_anywhere_on_a_stroke_finds_its_slice(chart: Any) -> None:
+    from DynamicSegLib.scene.chart import ROWS, slice_of_row
+
+    series = chart.chart.GetNthPlotSeriesNode(2).GetID()
+    assert {slice_of_row(chart, series, row) for row in range(2 * ROWS, 3 * ROWS)} == {12}
+    marker = chart.chart.GetNthPlotSeriesNode(3).GetID()
+    assert slice_of_row(chart, marker, 0) is None
+
+
+def test_the_marker_stands_on_the_slice_in_view_and_hides_when_there_is_none(chart: Any) -> None:
+    from DynamicSegLib.scene.chart import mark_slice
+
+    def marker() -> tuple[list[float], list[float]]:
+        return (
+            list(slicer.util.arrayFromTableColumn(chart.marker, "slice")),
+            list(slicer.util.arrayFromTableColumn(chart.marker, "height")),
+        )
+
+    mark_slice(chart, 13)
+    assert marker()[0] == [13, 13]
+    assert marker()[1][0] == 0.0
+    mark_slice(chart, None)
+    assert np.isnan(marker()[1][0])
+
+
+def test_moving_the_marker_to_where_it_is_redraws_nothing(chart: Any) -> None:
+    from DynamicSegLib.scene.chart import mark_slice
+
+    mark_slice(chart, 12)
+    modified = chart.marker.GetMTime()
+    mark_slice(chart, 12)
+    assert chart.marker.GetMTime() == modified
+
+
+def test_colours_deepen_with_effort() -> None:
+    from DynamicSegLib.scene.colors import option_color
+
+    for count in range(2, 8):
+        options = ("skip", *(f"M{i}" for i in range(1, count)))
+        brightness = [sum(option_color(option, options)) for option in options[1:]]
+        assert brightness == sorted(brightness, reverse=True)
+        assert len(set(brightness)) == len(brightness)
