@@ -8,6 +8,7 @@ from DynamicSegLib.synthesis.fields import (
     Axis,
     Field,
     Grid,
+    Points,
     beyond,
     ellipsoid_depth,
     sampled,
@@ -32,7 +33,7 @@ class Anatomy:
     sulci: signed distance to the sheets of the sulci; they end where `sulcus_end` is positive.
     midline: signed distance to the plane between the hemispheres; `bridge`: depth inside what joins them.
     insula: signed distance to the sheet of the lateral fissure; `insula_end`: distance to the sheet's edge.
-    ventricles, nuclei, thalami, cerebellum, stem: depths. `folia`: ripples of the cerebellum, about -1 to 1.
+    ventricles, plexus, nuclei, thalami, cerebellum, stem: depths.
     """
 
     hull: Field
@@ -44,14 +45,11 @@ class Anatomy:
     insula: Field
     insula_end: Field
     ventricles: Field
+    plexus: Field
     nuclei: Field
     thalami: Field
     cerebellum: Field
     stem: Field
-    folia: Field
-
-
-Points = tuple[Field, Field, Field]
 
 
 def outline(points: Points) -> Field:
@@ -92,12 +90,20 @@ def build_anatomy(rng: np.random.Generator, points: Points, size: float) -> Anat
         insula=insula + np.float32(1.5) * smooth_noise(rng, COARSE, 12.0),
         insula_end=insula_end,
         ventricles=_ventricles(z, y, lateral, size) + wavy,
+        plexus=ellipsoid_depth(z - 72, y - 154, lateral - 21, (6, 9, 4)),
         nuclei=_nuclei(z, y, lateral) + wavy,
         thalami=ellipsoid_depth(z - 67, y - 131, lateral - 9, (9, 13, 8)) + wavy,
         cerebellum=cerebellum,
         stem=stem,
-        folia=smooth_noise(rng, COARSE, (3.2, 5.0, 14.0)),
     )
+
+
+def cortex_depth(anatomy: Anatomy) -> Field:
+    """Depth below the nearest surface of the cerebral cortex, sulci and fissures included, mm."""
+    sulcus = np.sqrt(anatomy.sulci**2 + beyond(anatomy.sulcus_end) ** 2)
+    fissure = np.sqrt(anatomy.midline**2 + beyond(anatomy.bridge) ** 2)
+    insula = np.sqrt(anatomy.insula**2 + anatomy.insula_end**2)
+    return np.minimum(np.minimum(anatomy.surface, sulcus), np.minimum(fissure, insula))
 
 
 def _deformed(rng: np.random.Generator, points: Points) -> Points:
@@ -136,15 +142,15 @@ def _stem(z: Field, y: Field, lateral: Field) -> Field:
 
 def _sulci(rng: np.random.Generator, points: Points, cerebrum: Field, size: float) -> tuple[Field, Field]:
     """Sheets of CSF that stand upright on the surface: zero level of noise drawn out along the radius."""
-    z, y, x = points
-    dz, dy, dx = z - 72, y - 130, x - MIDLINE
+    bends = [np.float32(2.5) * smooth_noise(rng, COARSE, 8.0) for _ in range(3)]
+    dz, dy, dx = (p - np.float32(c) + bend for p, c, bend in zip(points, (72, 130, MIDLINE), bends, strict=True))
     radius = np.sqrt((dz / 66) ** 2 + (dy / 84) ** 2 + (dx / 67) ** 2)
-    stretch = np.maximum(radius, np.float32(0.3)) ** np.float32(-0.8)
-    pattern = smooth_noise(rng, COARSE, 7.0)
+    stretch = np.maximum(radius, np.float32(0.3)) ** np.float32(-0.65)
+    pattern = smooth_noise(rng, COARSE, 5.2)
     folds = sampled(pattern, COARSE, 72 + dz * stretch, 130 + dy * stretch, MIDLINE + dx * stretch)
     slopes = np.gradient(folds, COARSE.x.step_mm)
     slope = np.sqrt(slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2)
-    depth = 13 + 4 * size + 5 * smooth_noise(rng, COARSE, 15.0)
+    depth = 13 + 4 * size + 6 * smooth_noise(rng, COARSE, 13.0)
     return folds / (slope + np.float32(0.02)), cerebrum - depth
 
 
@@ -163,8 +169,8 @@ def _insula(z: Field, y: Field, lateral: Field) -> tuple[Field, Field]:
 
 
 def _ventricles(z: Field, y: Field, lateral: Field, size: float) -> Field:
-    horn = ellipsoid_depth(z - 76, y - 101, lateral - 8 - (101 - y) * np.float32(0.25), (8, 16, 4))
-    body = ellipsoid_depth(z - 82, y - 128, lateral - 10, (5, 28, 6))
+    horn = ellipsoid_depth(z - 76, y - 101, lateral - 8 - (101 - y) * np.float32(0.25), (9, 17, 5))
+    body = ellipsoid_depth(z - 82, y - 128, lateral - 9, (6, 29, 7))
     trigone = ellipsoid_depth(z - 73, y - 160, lateral - 24 + (160 - y) * np.float32(0.45), (9, 20, 5))
     temporal = ellipsoid_depth(z - 50, y - 128, lateral - 33, (3, 15, 3))
     third = ellipsoid_depth(z - 62, y - 122, lateral, (9, 12, 2.2))

@@ -1,36 +1,51 @@
-"""What the scanner makes of the head: tissue brightness in each modality, partial volume, bias, noise."""
+"""What the scanner makes of the head: tissue brightness in each modality, partial volume, bias field, noise."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from DynamicSegLib.synthesis.fields import Axis, Field, Grid, smooth_noise
+from DynamicSegLib.synthesis.fields import Field, Grid, smooth_noise
 
 MODALITIES = ("flair", "t1ce", "t1", "t2")
 
-BRIGHTNESS: Mapping[str, Mapping[str, float]] = {
-    "flair": {
-        "white": 0.50, "grey": 0.62, "nuclei": 0.60, "csf": 0.14, "stem": 0.54, "vessel": 0.40,
-        "oedema": 1.00, "necrosis": 0.95, "enhancing": 0.98, "tumour": 1.08,
-    },
-    "t1ce": {
-        "white": 0.66, "grey": 0.56, "nuclei": 0.60, "csf": 0.22, "stem": 0.62, "vessel": 1.35,
-        "oedema": 0.55, "necrosis": 0.42, "enhancing": 1.15, "tumour": 0.48,
-    },
-    "t1": {
-        "white": 0.72, "grey": 0.56, "nuclei": 0.62, "csf": 0.22, "stem": 0.67, "vessel": 0.60,
-        "oedema": 0.60, "necrosis": 0.44, "enhancing": 0.55, "tumour": 0.46,
-    },
-    "t2": {
-        "white": 0.33, "grey": 0.46, "nuclei": 0.40, "csf": 1.05, "stem": 0.38, "vessel": 0.40,
-        "oedema": 0.72, "necrosis": 0.98, "enhancing": 0.68, "tumour": 0.92,
-    },
-}  # fmt: skip
-"""Mean signal of each tissue (arbitrary unit), tuned so that z-scored means resemble those of public glioma scans."""
+_TISSUES = (
+    "white", "caps", "grey", "nuclei", "stem", "csf", "vessel",
+    "oedema", "tumour", "enhancing", "necrosis",
+)  # fmt: skip
 
-LEVELS = 600
-"""Stored value of signal 1 on average; scanners differ, and so do cases."""
+_SIGNALS = {
+    "flair": (0.50, 0.66, 0.60, 0.58, 0.54, 0.14, 0.36, 0.86, 0.86, 0.90, 0.95),
+    "t1ce": (0.66, 0.61, 0.55, 0.60, 0.62, 0.22, 1.05, 0.57, 0.52, 0.98, 0.50),
+    "t1": (0.72, 0.64, 0.56, 0.63, 0.67, 0.22, 0.52, 0.61, 0.52, 0.59, 0.50),
+    "t2": (0.33, 0.44, 0.46, 0.39, 0.38, 1.05, 0.42, 0.66, 0.82, 0.70, 0.92),
+}
+
+SIGNAL: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {name: dict(zip(_TISSUES, signals, strict=True)) for name, signals in _SIGNALS.items()}
+)
+"""Mean signal of each tissue in each modality (arbitrary unit).
+
+Chosen so that the z-scored means and spreads resemble those of public glioma scans.
+"""
+
+SPREAD: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "csf": (0.06, 0.10),
+        "vessel": (0.15, 0.15),
+        "oedema": (0.09, 0.06),
+        "tumour": (0.14, 0.12),
+        "enhancing": (0.15, 0.18),
+        "necrosis": (0.18, 0.17),
+    }
+)
+"""How much a tissue's signal varies, as a share of it: between cases, and from place to place within one."""
+
+USUAL_SPREAD = (0.04, 0.02)
+
+STORED_LEVEL = 600
+"""Stored number of signal 1 on average; scanners differ, and so do the images of one case."""
 
 
 def expose(
@@ -38,26 +53,27 @@ def expose(
 ) -> NDArray[np.int16]:
     """One modality of the head as a scan: int16 `[slice, row, column]` on `grid`, 0 outside `brain`.
 
-    `shares` holds the share of each tissue in each voxel; tissues drawn later cover those drawn before.
+    `shares` holds each tissue's share of each voxel; what comes later covers what came before, white matter all.
     """
-    brightness = BRIGHTNESS[modality]
-    signal = np.full(grid.shape, brightness["white"], np.float32)
+    texture = np.float32(0.8) * smooth_noise(rng, grid, 4.0) + np.float32(0.6) * smooth_noise(rng, grid, 9.0)
+    texture = np.clip(texture, -2, 2)
+    signal = np.full(grid.shape, SIGNAL[modality]["white"], np.float32)
     for tissue, share in shares.items():
-        level = brightness[tissue] * np.exp(rng.normal(0, 0.05))
-        signal += share * (np.float32(level) - signal)
-    signal = _blurred(signal, rng.uniform(0.08, 0.22))
-    signal *= 1 + np.float32(rng.uniform(0.03, 0.07)) * _coarse_noise(rng, grid, 60.0)
-    signal += np.float32(0.012) * _coarse_noise(rng, grid, 5.0)
-    return _with_rician_noise(rng, signal, rng.uniform(0.012, 0.03), brain)
+        between, within = SPREAD.get(tissue, USUAL_SPREAD)
+        level = np.float32(SIGNAL[modality][tissue] * np.exp(rng.normal(0, between)))
+        signal += share * (level * (1 + np.float32(within) * texture) - signal)
+    signal = _blurred(signal, rng.uniform(0.10, 0.24), axes=(1, 2))
+    if grid.z.step_mm < 2 and rng.random() < 0.5:
+        # Many a scan was made of thick slices and resampled to 1 mm.
+        signal = _blurred(signal, rng.uniform(0.15, 0.30), axes=(0, 0))
+    signal += np.float32(rng.uniform(0.008, 0.02)) * smooth_noise(rng, grid, 1.6)
+    signal *= 1 + np.float32(rng.uniform(0.03, 0.08)) * smooth_noise(rng, grid, 55.0)
+    return _with_rician_noise(rng, signal, rng.uniform(0.006, 0.018), brain)
 
 
-def _coarse_noise(rng: np.random.Generator, grid: Grid, scale_mm: float) -> Field:
-    return smooth_noise(rng, grid, scale_mm)
-
-
-def _blurred(signal: Field, side: float) -> Field:
-    """Three-point blur in the plane, `side` the weight of each neighbour: the scanner's point spread."""
-    for axis in (1, 2):
+def _blurred(signal: Field, side: float, axes: tuple[int, ...]) -> Field:
+    """A three-point blur along each of `axes`, `side` the weight of each neighbour: the scanner's point spread."""
+    for axis in axes:
         neighbours = np.roll(signal, 1, axis) + np.roll(signal, -1, axis)
         signal = signal * np.float32(1 - 2 * side) + neighbours * np.float32(side)
     return signal
@@ -69,15 +85,8 @@ def _with_rician_noise(
     inside = signal[brain]
     real = inside + np.float32(deviation) * rng.standard_normal(inside.shape, dtype=np.float32)
     imaginary = np.float32(deviation) * rng.standard_normal(inside.shape, dtype=np.float32)
-    magnitude = np.sqrt(real**2 + imaginary**2) * np.float32(LEVELS * rng.uniform(0.6, 1.6))
+    magnitude = np.sqrt(real**2 + imaginary**2) * np.float32(STORED_LEVEL * rng.uniform(0.6, 1.6))
     image = np.zeros(signal.shape, np.int16)
     # The brain is known by its non-zero voxels, so a dark voxel inside stays at least 1.
     image[brain] = np.clip(np.rint(magnitude), 1, np.iinfo(np.int16).max).astype(np.int16)
     return image
-
-
-def image_grid(slices: int) -> Grid:
-    """The grid of the images: 240 x 240 at 1 mm, `slices` of them spread over the head's 155 mm."""
-    thickness = max(155 // slices, 1)
-    start = (155 - slices * thickness) / 2 + (thickness - 1) / 2
-    return Grid(z=Axis(start, float(thickness), slices), y=Axis(0.0, 1.0, 240), x=Axis(0.0, 1.0, 240))

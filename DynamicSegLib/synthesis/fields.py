@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
+Points = tuple[Field, Field, Field]
+_Taps = tuple[NDArray[np.intp], Field]
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,8 @@ class Grid:
 
 def resampled(field: Field, source: Grid, target: Grid) -> Field:
     """`field` on `target`'s points, linear between `source`'s points, constant beyond its ends."""
-    z, y, x = (_linear_weights(getattr(source, axis), getattr(target, axis)) for axis in "zyx")
-    slices = (z @ field.reshape(source.z.count, -1)).reshape(target.z.count, source.y.count, source.x.count)
-    result: Field = (y @ slices) @ x.T
-    return result
+    taps = (_linear_taps(getattr(source, axis), getattr(target, axis)) for axis in "zyx")
+    return _interpolated(field, *taps)
 
 
 def smooth_noise(rng: np.random.Generator, grid: Grid, scale_mm: float | tuple[float, float, float]) -> Field:
@@ -56,13 +56,11 @@ def smooth_noise(rng: np.random.Generator, grid: Grid, scale_mm: float | tuple[f
 
     Cubic B-splines between the knots: twice differentiable, no grid pattern to see.
     """
-    scales = (scale_mm,) * 3 if isinstance(scale_mm, float) else scale_mm
-    z, y, x = (_spline_weights(getattr(grid, axis), scale) for axis, scale in zip("zyx", scales, strict=True))
-    knots = rng.standard_normal((z.shape[1], y.shape[1], x.shape[1]), dtype=np.float32)
-    slices = (z @ knots.reshape(z.shape[1], -1)).reshape(grid.z.count, y.shape[1], x.shape[1])
-    field: Field = (y @ slices) @ x.T
-    deviation: Field = (field - field.mean()) / field.std()
-    return deviation
+    scales = scale_mm if isinstance(scale_mm, tuple) else (scale_mm,) * 3
+    taps = [_spline_taps(getattr(grid, axis), scale) for axis, scale in zip("zyx", scales, strict=True)]
+    knots = rng.standard_normal([floor[-1] + len(weights) for floor, weights in taps], dtype=np.float32)
+    variance = np.prod([(weights**2).sum(axis=0).mean() for _, weights in taps])
+    return _interpolated(knots / np.float32(np.sqrt(variance)), *taps)
 
 
 def sampled(field: Field, grid: Grid, z: Field, y: Field, x: Field) -> Field:
@@ -115,21 +113,30 @@ def _cell(axis: Axis, at: Field) -> tuple[NDArray[np.intp], Field]:
     return floor, position - floor.astype(np.float32)
 
 
-def _linear_weights(source: Axis, target: Axis) -> Field:
+def _linear_taps(source: Axis, target: Axis) -> _Taps:
     floor, fraction = _cell(source, target.coordinates)
-    weights = np.zeros((target.count, source.count), np.float32)
-    rows = np.arange(target.count)
-    weights[rows, floor] = 1 - fraction
-    weights[rows, floor + 1] = fraction
-    return weights
+    return floor, np.stack((1 - fraction, fraction))
 
 
-def _spline_weights(axis: Axis, scale_mm: float) -> Field:
+def _spline_taps(axis: Axis, scale_mm: float) -> _Taps:
     position = np.arange(axis.count) * (axis.step_mm / scale_mm)
     floor = position.astype(np.intp)
     t = position - floor
-    weights = np.zeros((axis.count, int(floor[-1]) + 4), np.float32)
-    rows = np.arange(axis.count)
-    for knot, value in enumerate(((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)):
-        weights[rows, floor + knot] = value / 6
-    return weights
+    weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    return floor, (np.stack(weights) / 6).astype(np.float32)
+
+
+def _interpolated(field: Field, z: _Taps, y: _Taps, x: _Taps) -> Field:
+    """Weighted sums along x, y, then z.
+
+    Element by element rather than as matrix products: those start threads that stall each other on a busy machine,
+    and their sums differ from one machine to the next.
+    """
+    (floors_z, weights_z), (floors_y, weights_y), (floors_x, weights_x) = z, y, x
+    rows = sum(field[:, :, floors_x + tap] * weight for tap, weight in enumerate(weights_x))
+    planes = sum(rows[:, floors_y + tap] * weight[:, None] for tap, weight in enumerate(weights_y))
+    result = np.zeros((floors_z.size, *planes.shape[1:]), np.float32)
+    for plane, floor, weights in zip(result, floors_z, weights_z.T, strict=True):
+        for tap, weight in enumerate(weights):
+            plane += planes[floor + tap] * weight
+    return result

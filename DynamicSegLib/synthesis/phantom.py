@@ -4,19 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from DynamicSegLib.errors import InputError
-from DynamicSegLib.synthesis.anatomy import COARSE, MIDLINE, Anatomy, build_anatomy, outline
-from DynamicSegLib.synthesis.contrast import MODALITIES, expose, image_grid
-from DynamicSegLib.synthesis.fields import Axis, Field, Grid, beyond, membership, resampled, smooth_noise
-from DynamicSegLib.synthesis.tumour import ENHANCING, NECROSIS, OEDEMA, Tumour, grow, plan_tumour, pushed_aside
+from DynamicSegLib.synthesis.composition import compose
+from DynamicSegLib.synthesis.contrast import MODALITIES, expose
+from DynamicSegLib.synthesis.fields import Axis, Grid
+from DynamicSegLib.synthesis.head import build_head
 
 FULL_SLICES = 155
 SMALL_SLICES = 48
 SAMPLE_SEED = 0
 """The sample that is shown to users; training uses other seeds."""
+
+_SIZE = 240
+_BRAIN_BOX = Grid(z=Axis(0.0, 1.0, FULL_SLICES), y=Axis(26.0, 1.0, 199), x=Axis(42.0, 1.0, 155))
+"""Where a brain can be; nothing is computed outside it."""
 
 
 @dataclass(frozen=True)
@@ -32,105 +36,54 @@ class Phantom:
 
 
 def make_phantom(seed: int, slices: int = FULL_SLICES) -> Phantom:
-    """The phantom of `seed`; `slices` of them cover the same head, thicker where they are fewer."""
+    """The phantom of `seed`: the same on every call.
+
+    `slices` below 155 cover the same head in thicker slices (48: 3 mm), as far as whole millimetres go.
+    """
     volumes, labels = phantom_arrays(seed, slices)
-    grid = image_grid(slices)
-    images = {name: _image(volume, grid) for name, volume in zip(MODALITIES, volumes, strict=True)}
-    return Phantom(images, _image(labels, grid))
+    axis = _slice_axis(slices)
+    images = {name: _image(volume, axis) for name, volume in zip(MODALITIES, volumes, strict=True)}
+    return Phantom(images, _image(labels, axis))
 
 
 def phantom_arrays(seed: int, slices: int = FULL_SLICES) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """The same as arrays: int16 `[modality, slice, row, column]` in the order of `MODALITIES`, uint8 labels."""
+    """The same as arrays: int16 `[modality, slice, row, column]` in the order of `MODALITIES`, and uint8 labels."""
     if not 1 <= slices <= FULL_SLICES:
         raise InputError(f"A phantom of {slices} slices cannot be made: choose from 1 to {FULL_SLICES}.")
     if seed < 0:
         raise InputError(f"Seed {seed} is negative: choose 0 or a positive whole number.")
     streams = [np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(2 + len(MODALITIES))]
-    anatomy, tumour = _head(streams[0])
-    full = image_grid(slices)
-    grid = Grid(full.z, Axis(26.0, 1.0, 199), Axis(42.0, 1.0, 155))
-    shares, brain, labels = _composed(streams[1], anatomy, tumour, grid)
-    box = (slice(None), slice(26, 26 + grid.y.count), slice(42, 42 + grid.x.count))
-    volumes = np.zeros((len(MODALITIES), *full.shape), np.int16)
+    grid = Grid(_slice_axis(slices), _BRAIN_BOX.y, _BRAIN_BOX.x)
+    tissue = compose(streams[1], build_head(streams[0]), grid)
+    volumes = np.zeros((len(MODALITIES), slices, _SIZE, _SIZE), np.int16)
+    labels = np.zeros((slices, _SIZE, _SIZE), np.uint8)
+    box = tuple(slice(int(axis.start), int(axis.start) + axis.count) for axis in (grid.y, grid.x))
     for volume, modality, stream in zip(volumes, MODALITIES, streams[2:], strict=True):
-        volume[box] = expose(stream, modality, shares, brain, grid)
-    whole = np.zeros(full.shape, np.uint8)
-    whole[box] = labels
-    return volumes, whole
+        volume[:, box[0], box[1]] = expose(stream, modality, tissue.shares, tissue.brain, grid)
+    labels[:, box[0], box[1]] = tissue.labels
+    return volumes, labels
 
 
 def write_phantom(folder: Path | str, name: str, phantom: Phantom) -> Path:
-    """Write `<folder>/<name>/<name>_<modality>.nii.gz` and `_seg.nii.gz`; returns the case's folder."""
+    """Write `<folder>/<name>/<name>_<modality>.nii.gz` and `<name>_seg.nii.gz`; returns the case's folder."""
     case = Path(folder) / name
-    case.mkdir(parents=True, exist_ok=True)
+    try:
+        case.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {case} cannot be made ({error}): choose a folder you may write to.") from error
     for suffix, image in (*phantom.images.items(), ("seg", phantom.labels)):
+        # Noise hardly compresses, so the fastest level costs little space.
         sitk.WriteImage(image, str(case / f"{name}_{suffix}.nii.gz"), useCompression=True, compressionLevel=1)
     return case
 
 
-def _head(rng: np.random.Generator) -> tuple[Anatomy, Tumour]:
-    points = COARSE.points()
-    plan = plan_tumour(rng)
-    origins = pushed_aside(plan, *points, outline(points))
-    anatomy = build_anatomy(rng, origins, size=float(np.exp(rng.normal(0, 0.25))))
-    across = beyond(-plan.side * (points[2] - MIDLINE))
-    barrier = np.maximum(beyond(np.float32(1.5) - anatomy.hull), beyond(anatomy.ventricles + 1))
-    barrier = np.maximum(barrier, across * np.where(anatomy.bridge > 3, np.float32(0.4), np.float32(2.0)))
-    barrier = np.maximum(barrier, beyond(np.maximum(anatomy.cerebellum, anatomy.stem) + 1))
-    return anatomy, grow(rng, plan, COARSE, points, barrier, _cortex_depth(anatomy))
+def _slice_axis(slices: int) -> Axis:
+    thickness = FULL_SLICES // slices
+    return Axis((FULL_SLICES - slices * thickness + thickness - 1) / 2, float(thickness), slices)
 
 
-def _cortex_depth(anatomy: Anatomy) -> Field:
-    """Depth below the nearest surface of the cerebral cortex, sulci and fissures included, mm."""
-    sulcus = np.sqrt(anatomy.sulci**2 + beyond(anatomy.sulcus_end) ** 2)
-    fissure = np.sqrt(anatomy.midline**2 + beyond(anatomy.bridge) ** 2)
-    insula = np.sqrt(anatomy.insula**2 + anatomy.insula_end**2)
-    depth: Field = np.minimum(np.minimum(anatomy.surface, sulcus), np.minimum(fissure, insula))
-    return depth
-
-
-def _composed(
-    rng: np.random.Generator, coarse: Anatomy, tumour: Tumour, grid: Grid
-) -> tuple[dict[str, Field], NDArray[np.bool_], NDArray[np.uint8]]:
-    """Tissue shares in drawing order, the brain mask and the labels, on the image grid."""
-    head = Anatomy(**{name: resampled(field, COARSE, grid) for name, field in vars(coarse).items()})
-    core, interior, whole = (resampled(f, COARSE, grid) for f in (tumour.core, tumour.interior, tumour.whole))
-    shares = _tissues(rng, head, grid)
-    enhances = tumour.plan.rim_mm > 0
-    shares["oedema"] = membership(whole, 3.0)
-    shares["enhancing" if enhances else "tumour"] = membership(core, 1.6 if enhances else 3.0)
-    if enhances:
-        shares["necrosis"] = membership(np.minimum(core, interior), 1.6)
-    brain = head.hull > 0
-    labels = np.zeros(grid.shape, np.uint8)
-    labels[brain & (whole > 0)] = OEDEMA
-    labels[brain & (core > 0)] = ENHANCING if enhances else NECROSIS
-    labels[brain & (core > 0) & (interior > 0)] = NECROSIS
-    return shares, brain, labels
-
-
-def _tissues(rng: np.random.Generator, head: Anatomy, grid: Grid) -> dict[str, Field]:
-    depth = _cortex_depth(head)
-    width = np.float32(0.7) + np.float32(0.5) * smooth_noise(rng, grid, 16.0)
-    in_cerebellum = membership(head.cerebellum)
-    in_stem = membership(head.stem, 2.0)
-    cortex = membership(np.float32(3.4) - depth, 1.4) * (1 - in_cerebellum) * (1 - in_stem)
-    csf = membership(width - depth, 1.2) * (1 - in_cerebellum) * (1 - in_stem)
-    folia = in_cerebellum * np.clip(
-        np.float32(0.75) + np.float32(0.35) * head.folia - head.cerebellum * np.float32(0.04), 0, 1
-    )
-    vessels = csf * np.clip(smooth_noise(rng, grid, 7.0) - np.float32(1.1), 0, 1)
-    return {
-        "nuclei": np.maximum(membership(head.nuclei, 2.0), np.float32(0.6) * membership(head.thalami, 3.0)),
-        "stem": in_stem,
-        "grey": np.maximum(cortex, folia),
-        "csf": np.maximum(csf, membership(head.ventricles, 1.6)),
-        "vessel": vessels,
-    }
-
-
-def _image(array: NDArray[np.int16] | NDArray[np.uint8], grid: Grid) -> sitk.Image:
+def _image(array: NDArray[np.int16] | NDArray[np.uint8], slice_axis: Axis) -> sitk.Image:
     image = sitk.GetImageFromArray(array)
-    image.SetSpacing((1.0, 1.0, grid.z.step_mm))
-    image.SetOrigin((0.0, -239.0, grid.z.start))
+    image.SetSpacing((1.0, 1.0, slice_axis.step_mm))
+    image.SetOrigin((0.0, -239.0, slice_axis.start))
     return image

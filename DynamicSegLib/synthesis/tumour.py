@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 
-from DynamicSegLib.synthesis.fields import Field, Grid, beyond, ellipsoid_depth, smooth_noise
+from DynamicSegLib.synthesis.fields import Field, Grid, Points, beyond, ellipsoid_depth, smooth_noise
 
 NECROSIS, OEDEMA, ENHANCING = 1, 2, 4
 
@@ -44,13 +45,13 @@ def plan_tumour(rng: np.random.Generator) -> TumourPlan:
     side = int(rng.choice((-1, 1)))
     lateral = rng.uniform(20, 46)
     centre = (rng.uniform(58, 104), rng.uniform(82, 172), 119.5 + side * lateral)
-    radius = rng.uniform(10, 26) * (0.85 if lateral < 27 else 1.0)
+    radius = rng.uniform(13, 32) * (0.85 if lateral < 27 else 1.0)
     semi_axes = tuple(radius * np.exp(rng.normal(0, 0.16, 3)))
     kind = rng.choice(("ring", "solid", "silent"), p=(0.68, 0.12, 0.20))
     rim = {"ring": rng.uniform(2.2, 6.0), "solid": 60.0, "silent": 0.0}[str(kind)]
     if kind == "solid":
         semi_axes = tuple(axis * 0.6 for axis in semi_axes)
-    oedema = rng.uniform(2, 9) if kind == "silent" else rng.uniform(4, 24)
+    oedema = rng.uniform(2, 9) if kind == "silent" else rng.uniform(5, 26)
     return TumourPlan(
         side=side,
         centre=centre,
@@ -62,12 +63,13 @@ def plan_tumour(rng: np.random.Generator) -> TumourPlan:
     )
 
 
-def pushed_aside(plan: TumourPlan, z: Field, y: Field, x: Field, depth: Field) -> tuple[Field, Field, Field]:
-    """Where the tissue now at each point came from: the core displaced it outwards, less so near the skull."""
+def pushed_aside(plan: TumourPlan, points: Points, depth: Field) -> Points:
+    """Where the tissue now at each of `points` came from: the core displaced it, less so near the skull."""
+    z, y, x = points
     dz, dy, dx = z - plan.centre[0], y - plan.centre[1], x - plan.centre[2]
     reach = np.float32(1.6 * plan.radius + 8)
     fall = 1 / (1 + (dz**2 + dy**2 + dx**2) / reach**2) ** 2
-    pull = np.float32(0.42) * fall * np.clip(depth / 14, 0, 1)
+    pull = np.float32(0.5) * fall * np.clip(depth / 14, 0, 1)
     return z - dz * pull, y - dy * pull, x - dx * pull
 
 
@@ -75,7 +77,7 @@ def grow(
     rng: np.random.Generator,
     plan: TumourPlan,
     grid: Grid,
-    points: tuple[Field, Field, Field],
+    points: Points,
     barrier: Field,
     cortex_depth: Field,
 ) -> Tumour:
@@ -83,7 +85,7 @@ def grow(
 
     Parameters
     ----------
-    points: z, y, x of the grid, slightly warped or not.
+    points: z, y, x of the grid.
     barrier: mm by which a point lies beyond what the tumour may cross (skull, ventricles, the other hemisphere).
     cortex_depth: mm below the nearest surface of the cortex; oedema follows the white matter under it.
     """
@@ -102,10 +104,19 @@ def grow(
     extent = np.float32(plan.oedema_mm) * (np.float32(0.85) + np.float32(0.55) * fingers)
     cortex_spared = np.float32(1.6) * beyond(np.float32(4.5) - cortex_depth)
     whole = base + lobes + extent - cortex_spared - np.float32(2.5) * beyond(barrier)
-    return Tumour(plan, core=core, interior=interior, whole=np.maximum(whole, core))
+    return Tumour(plan, core=core, interior=interior, whole=_in_one_piece(np.maximum(whole, core), core))
 
 
-def _turned(rng: np.random.Generator, z: Field, y: Field, x: Field) -> tuple[Field, Field, Field]:
+def _in_one_piece(whole: Field, core: Field) -> Field:
+    """`whole` without the pieces that do not hang together with the core."""
+    pieces = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray((whole > 0).astype(np.uint8))))
+    holding_core = np.bincount(pieces[core > 0], minlength=2)
+    stray = (pieces > 0) & (pieces != holding_core.argmax())
+    kept: Field = np.where(stray, np.float32(-4), whole)
+    return kept
+
+
+def _turned(rng: np.random.Generator, z: Field, y: Field, x: Field) -> Points:
     axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     turned = [a * z + b * y + c * x for a, b, c in axes.astype(np.float32)]
     return turned[0], turned[1], turned[2]
