@@ -111,20 +111,30 @@ class WorkingGrid:
         column, row, between = self.frame.GetSpacing()
         return between, row, column
 
-    def sample(self, image: sitk.Image, interpolator: int = sitk.sitkLinear) -> NDArray[np.float32]:
-        """Bring a volume onto the working grid: float32 `[slice, row, column]`, 0 beyond its field of view.
+    def sample(
+        self, image: sitk.Image, interpolator: int = sitk.sitkLinear, zero_is_outside: bool = False
+    ) -> NDArray[np.float32]:
+        """Bring a volume onto the working grid: a new float32 `[slice, row, column]`, 0 beyond its field of view.
 
-        A volume on the reference grid is copied exactly where the spacing allows, else interpolated once.
+        A volume on the reference grid is copied exactly where the spacing allows, else interpolated once. Where zero
+        means outside the brain, only what is inside takes part, so that the brain's rim keeps its brightness.
         """
         same = grid_difference_voxels(self.native, image) < SAME_GRID_VOXELS
         if same and self.offset is not None:
             oriented = self.axes.orient(sitk.GetArrayViewFromImage(image))
-            return _window(oriented, self.shape, self.offset).astype(np.float32, copy=False)
+            return np.array(_window(oriented, self.shape, self.offset), np.float32)
         source = sitk.Cast(image, sitk.sitkFloat32)
-        if interpolator == sitk.sitkLinear:
-            source = self._smoothed(source)
-        resampled = sitk.Resample(source, self.frame, sitk.Transform(), interpolator, 0.0)
-        return sitk.GetArrayFromImage(resampled)
+        if interpolator != sitk.sitkLinear:
+            return self._resampled(source, interpolator)
+        values = self._resampled(self._smoothed(source), interpolator)
+        if zero_is_outside:
+            inside = self._resampled(self._smoothed(sitk.Cast(source != 0, sitk.sitkFloat32)), interpolator)
+            values /= np.maximum(inside, 0.5)
+            values[inside < 0.5] = 0
+        return values
+
+    def _resampled(self, image: sitk.Image, interpolator: int) -> NDArray[np.float32]:
+        return sitk.GetArrayFromImage(sitk.Resample(image, self.frame, sitk.Transform(), interpolator, 0.0))
 
     def labels_to_native(self, labels: NDArray[np.uint8]) -> sitk.Image:
         """Labels `[slice, row, column]` of the working grid on the reference volume's native grid, uint8.

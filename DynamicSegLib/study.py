@@ -125,7 +125,7 @@ def build_study(images: Mapping[str, sitk.Image], spec: InputSpec, mask: sitk.Im
     foreground = _foreground(volumes[reference]) if brain is None else brain
     grid = place_working_grid(volumes[reference], spec.slice_axis, spec.spacing_mm, spec.size, foreground)
     warnings += _placement_warnings(grid, spec, reference)
-    stack = _stack(volumes, grid, reference)
+    stack = _stack(volumes, grid, reference, spec.skull_stripped)
     if brain is not None:
         _apply_mask(stack, grid, brain, volumes[reference])
     elif spec.skull_stripped and not _looks_stripped(stack):
@@ -192,10 +192,12 @@ def _placement_warnings(grid: WorkingGrid, spec: InputSpec, reference: str) -> l
     return warnings
 
 
-def _stack(volumes: Mapping[str, sitk.Image], grid: WorkingGrid, reference: str) -> NDArray[np.float32]:
+def _stack(
+    volumes: Mapping[str, sitk.Image], grid: WorkingGrid, reference: str, stripped: bool
+) -> NDArray[np.float32]:
     stack = np.empty((len(volumes), *grid.shape), np.float32)
     for index, (name, image) in enumerate(volumes.items()):
-        stack[index] = grid.sample(image)
+        stack[index] = grid.sample(image, zero_is_outside=stripped)
         if not stack[index].any():
             raise InputError(
                 f"{name} and {reference} share no space (origins {_point(image)} and {_point(volumes[reference])} mm): "

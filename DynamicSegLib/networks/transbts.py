@@ -74,10 +74,11 @@ class TransBTS2D(nn.Module):
     ) -> None:
         super().__init__()
         width = 8 * base
+        self.side = size // 8
         self.encoder = Encoder(in_channels, base)
         self.norm = nn.BatchNorm2d(width)
         self.embed = nn.Conv2d(width, self.dim, 3, padding=1)
-        self.position = nn.Parameter(torch.zeros(1, (size // 8) ** 2, self.dim))
+        self.position = nn.Parameter(torch.zeros(1, self.side**2, self.dim))
         nn.init.trunc_normal_(self.position, std=0.02)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(TransformerLayer(self.dim, heads, self.hidden, dropout) for _ in range(layers))
@@ -104,9 +105,8 @@ class TransBTS2D(nn.Module):
         return self.decoder(self.unembed(y), skips)
 
     def _position_for(self, rows: int, columns: int) -> Tensor:
-        side = round(self.position.shape[1] ** 0.5)
-        if (rows, columns) == (side, side):
+        if (rows, columns) == (self.side, self.side):
             return self.position
-        table = self.position.transpose(1, 2).reshape(1, self.dim, side, side)
+        table = self.position.transpose(1, 2).reshape(1, self.dim, self.side, self.side)
         table = F.interpolate(table, size=(rows, columns), mode="bicubic", align_corners=False)
         return table.flatten(2).transpose(1, 2)
