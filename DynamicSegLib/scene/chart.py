@@ -14,7 +14,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from DynamicSegLib.scene.colors import option_color
+from DynamicSegLib.reporting.palette import option_color
 from DynamicSegLib.segmentation import Decision
 
 Node = Any
@@ -52,11 +52,11 @@ def create_chart(decisions: Sequence[Decision], options: Sequence[str], name: st
     points = _hidden_table(f"{name} points")
     marker = _hidden_table(f"{name} marker")
     chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
-    for option in options:
+    for place, option in enumerate(options):
         series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", option)
         series.SetAndObserveTableNodeID(points.GetID())
         series.SetYColumnName(option)
-        series.SetColor(*option_color(option, options))
+        series.SetColor(*rgb_of(option_color(place)))
         _draw_as_strokes(series)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
     current = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "slice in view")
@@ -112,6 +112,12 @@ def slice_of_row(made: Chart, series_id: str, row: int) -> int | None:
     if series is None or series.GetTableNodeID() != made.points.GetID():
         return None
     return int(slicer.util.arrayFromTableColumn(made.points, SLICE_COLUMN)[row])
+
+
+def rgb_of(color: str) -> tuple[float, float, float]:
+    """Red, green and blue, 0..1, of `#rrggbb`."""
+    red, green, blue = bytes.fromhex(color.lstrip("#"))
+    return red / 255, green / 255, blue / 255
 
 
 def _strokes(heights: NDArray[np.float64]) -> NDArray[np.float64]:

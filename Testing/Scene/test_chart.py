@@ -53,12 +53,19 @@ def test_strokes_are_separated_by_gaps(chart: Any) -> None:
 
 
 def test_the_legend_gives_each_option_its_colour_and_share(chart: Any) -> None:
-    from DynamicSegLib.scene.colors import option_color
+    from DynamicSegLib.reporting.palette import option_color
+    from DynamicSegLib.scene.chart import rgb_of
 
     for place, (option, share) in enumerate(zip(OPTIONS, ("40%", "20%", "40%"), strict=True)):
         series = chart.chart.GetNthPlotSeriesNode(place)
         assert series.GetName().split() == [option, share]
-        np.testing.assert_allclose(series.GetColor(), option_color(option, OPTIONS))
+        np.testing.assert_allclose(series.GetColor(), rgb_of(option_color(place)))
+
+
+def test_a_colour_is_read_from_its_hexadecimal_form() -> None:
+    from DynamicSegLib.scene.chart import rgb_of
+
+    assert rgb_of("#ff8000") == (1.0, pytest.approx(128 / 255), 0.0)
 
 
 def test_a_click_anywhere_on_a_stroke_finds_its_slice(chart: Any) -> None:
@@ -93,13 +100,3 @@ def test_moving_the_marker_to_where_it_is_redraws_nothing(chart: Any) -> None:
     modified = chart.marker.GetMTime()
     mark_slice(chart, 12)
     assert chart.marker.GetMTime() == modified
-
-
-def test_colours_deepen_with_effort() -> None:
-    from DynamicSegLib.scene.colors import option_color
-
-    for count in range(2, 8):
-        options = ("skip", *(f"M{i}" for i in range(1, count)))
-        brightness = [sum(option_color(option, options)) for option in options[1:]]
-        assert brightness == sorted(brightness, reverse=True)
-        assert len(set(brightness)) == len(brightness)
