@@ -1,5 +1,48 @@
 """A test host for Slicer scripted modules: the real MRML libraries below, stand-ins for the Qt application above."""
 
-from .host import Host, start
+from __future__ import annotations
 
-__all__ = ["Host", "start"]
+import ctypes
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .host import Host
+
+__all__ = ["missing", "start"]
+
+# PySide6 reads both when it is first imported. Enums are integers in PythonQt and are reached without their scope.
+sys.pyside6_option_python_enum = 0x02 | 0x04 | 0x08  # type: ignore[attr-defined]
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # else VTK tries X first, and says so
+
+
+def missing() -> str | None:
+    """Returns what the host needs and this machine lacks, as a reason to skip; None where it can start."""
+    for module, package in (("slicer_core", "slicer-core"), ("PySide6", "PySide6-Essentials")):
+        if importlib.util.find_spec(module) is None:
+            return f"the test host needs {package}: pip install {package}"
+    if sys.platform == "linux":
+        for library, package in (
+            ("libEGL.so.1", "libegl1"),
+            ("libGL.so.1", "libgl1"),
+            ("libxkbcommon.so.0", "libxkbcommon0"),
+        ):
+            try:
+                ctypes.CDLL(library)
+            except OSError:
+                return f"the test host needs {library}: apt-get install {package} (README of Testing/SlicerHost)"
+    return None
+
+
+def start() -> Host:
+    """Starts the host, or returns the one that runs; raises ImportError with the reason where it cannot start."""
+    reason = missing()
+    if reason is not None:
+        raise ImportError(reason)
+    from . import host
+
+    return host.start()

@@ -44,7 +44,7 @@ class qSlicerApplication(QApplication):
 
     mrmlSceneChanged = Signal(object)
     startupCompleted = Signal()
-    CPP_SIGNALS = {"mrmlSceneChanged(PyObject)": "mrmlSceneChanged(vtkMRMLScene*)"}
+    CPP_SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
 
     def __init__(self, parts: SceneParts, temporary: Path) -> None:
         super().__init__(["SlicerHost", "-style", "Fusion"])

@@ -82,7 +82,9 @@ class ctkCollapsibleButton(QAbstractButton):
         arrow.initFrom(self)
         arrow.rect = QRect(6, 4, HEADER_HEIGHT - 8, HEADER_HEIGHT - 8)
         down = self.isChecked()
-        shape = QStyle.PrimitiveElement.PE_IndicatorArrowDown if down else QStyle.PrimitiveElement.PE_IndicatorArrowRight
+        shape = (
+            QStyle.PrimitiveElement.PE_IndicatorArrowDown if down else QStyle.PrimitiveElement.PE_IndicatorArrowRight
+        )
         self.style().drawPrimitive(shape, arrow, painter, self)
         area = header.rect.adjusted(HEADER_HEIGHT + 4, 0, 0, 0)
         painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), self.text())
@@ -220,7 +222,9 @@ class ctkPathLineEdit(QWidget):
     def _valid(self) -> bool:
         kinds = self.property("filters")
         path = Path(self._path)
-        return bool(self._path) and (bool(kinds & self.Files) and path.is_file() or bool(kinds & self.Dirs) and path.is_dir())
+        return bool(self._path) and (
+            (bool(kinds & self.Files) and path.is_file()) or (bool(kinds & self.Dirs) and path.is_dir())
+        )
 
     def comboBox(self) -> QComboBox:
         return self._combo

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 import vtk
 from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtWidgets import QWidget
-
-import slicer
 
 from .plot_view import qMRMLPlotWidget
 from .scene import SceneParts

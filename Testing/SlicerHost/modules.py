@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import slicer
 from PySide6.QtCore import Property, QObject
 from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QVBoxLayout, QWidget
-
-import slicer
+from PySide6.QtWidgets import QVBoxLayout
 
 from .pythonqt import wrap
 from .qmrml_widgets import qSlicerWidget
@@ -97,9 +96,7 @@ class qSlicerScriptedLoadableModule(QObject):
             sys.path.insert(0, str(self._path.parent))
         module = importlib.import_module(name)
         instance = getattr(module, name)(wrap(self))
-        setattr(slicer.modules, name.lower(), wrap(self))
         setattr(slicer.modules, f"{name}Instance", instance)
-        setattr(slicer.moduleNames, name, name)
         if hasattr(instance, "setup"):
             instance.setup()
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 import vtk
 from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
-
-import slicer
 
 from .widgets import stand_in, stored, weakly
 
@@ -27,18 +26,15 @@ class qMRMLNodeComboBox(QWidget):
     nodeAddedByUserAction = Signal(object)
     nodeAboutToBeRemoved = Signal(object)
     nodeAboutToBeEdited = Signal(object)
-    CPP_SIGNALS = {
-        f"{name}(PyObject)": f"{name}(vtkMRMLNode*)"
-        for name in (
-            "currentNodeChanged",
-            "nodeActivated",
-            "nodeAdded",
-            "nodeAddedByUser",
-            "nodeAddedByUserAction",
-            "nodeAboutToBeRemoved",
-            "nodeAboutToBeEdited",
-        )
-    }
+    CPP_SIGNALS = (
+        "currentNodeChanged(vtkMRMLNode*)",
+        "nodeActivated(vtkMRMLNode*)",
+        "nodeAdded(vtkMRMLNode*)",
+        "nodeAddedByUser(vtkMRMLNode*)",
+        "nodeAddedByUserAction(vtkMRMLNode*)",
+        "nodeAboutToBeRemoved(vtkMRMLNode*)",
+        "nodeAboutToBeEdited(vtkMRMLNode*)",
+    )
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,8 +66,8 @@ class qMRMLNodeComboBox(QWidget):
             # The row of the removed node now holds the next node; where there is none, Slicer takes the last one.
             row = self._combo.itemData(place) if 0 <= place < self._combo.count() else None
             self.setCurrentNodeID(row if row in ids else ids[-1] if ids else "")
-        elif not self.property("noneEnabled") and ids:
-            self.setCurrentNodeID(ids[0])
+        elif not before and ids and not self.property("noneEnabled"):
+            self.setCurrentNodeID(ids[0])  # a QComboBox chooses the first row that comes into an empty list
         else:
             self._show()
 
@@ -118,7 +114,7 @@ class qMRMLNodeComboBox(QWidget):
             return False
         for (node_type, attribute), value in self._conditions.items():
             found = node.GetAttribute(attribute)
-            if node.IsA(node_type) and (found is None or value is not None and found != str(value)):
+            if node.IsA(node_type) and (found is None or (value is not None and found != str(value))):
                 return False
         return True
 
@@ -189,11 +185,11 @@ class qMRMLNodeComboBox(QWidget):
             return
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             self._scene_tags.append(scene.AddObserver(event, weakly(self, "_refresh")))
-        if self._requested:
-            self._id, requested, self._requested = "", self._requested, ""
-            self._fill()
-            self.setCurrentNodeID(requested)
-        self._refresh()
+        ids = self._fill()
+        first = ids[0] if ids and not self.property("noneEnabled") else ""
+        wanted, self._requested, self._id = self._requested or self._id or first, "", ""
+        self._show()
+        self.setCurrentNodeID(wanted)
 
     def currentNode(self) -> Any:
         return self._scene.GetNodeByID(self._id) if self._scene is not None and self._id else None

@@ -19,10 +19,7 @@ class qMRMLPlotView(RenderView):
 
     dataSelected = Signal(object, object)
     mrmlSceneChanged = Signal(object)
-    CPP_SIGNALS = {
-        "dataSelected(PyObject,PyObject)": "dataSelected(vtkStringArray*,vtkCollection*)",
-        "mrmlSceneChanged(PyObject)": "mrmlSceneChanged(vtkMRMLScene*)",
-    }
+    CPP_SIGNALS = ("dataSelected(vtkStringArray*,vtkCollection*)", "mrmlSceneChanged(vtkMRMLScene*)")
 
     def __init__(self, view_node: Any) -> None:
         super().__init__()
@@ -33,14 +30,19 @@ class qMRMLPlotView(RenderView):
         self._chart.AddObserver("SelectionChangedEvent", weakly(self, "_emit_selection"))
 
     def _start(self, window: Any) -> None:
-        self._context = vtk.vtkContextView()
-        self._context.SetRenderWindow(window)
+        self._context = vtk.vtkContextActor()
         self._context.GetScene().AddItem(self._chart)
+        renderer = vtk.vtkRenderer()
+        renderer.SetBackground(1, 1, 1)
+        renderer.AddActor(self._context)
+        self._context.GetScene().SetRenderer(renderer)
+        window.AddRenderer(renderer)
 
     def _prepare(self) -> None:
         """Fills the chart from the MRML nodes."""
         chart_node = self._view_node.GetPlotChartNode()
-        identifiers = list(chart_node.GetPlotSeriesNodeIDs()) if chart_node is not None else []
+        count = chart_node.GetNumberOfPlotSeriesNodes() if chart_node is not None else 0
+        identifiers = [chart_node.GetNthPlotSeriesNodeID(index) for index in range(count)]
         scene = self._view_node.GetScene()
         for identifier in set(self._series) - set(identifiers):
             self._chart.RemovePlotInstance(self._series.pop(identifier))
@@ -78,6 +80,7 @@ class qMRMLPlotView(RenderView):
             shown = getattr(node, f"Get{letter}AxisTitleVisibility")()
             axis.SetTitle(getattr(node, f"Get{letter}AxisTitle")() or "" if shown else "")
             axis.SetGridVisible(bool(node.GetGridVisibility()))
+            axis.GetTitleProperties().SetBold(False)
             axis.GetTitleProperties().SetFontSize(node.GetAxisTitleFontSize())
             axis.GetLabelProperties().SetFontSize(node.GetAxisLabelFontSize())
             if getattr(node, f"Get{letter}AxisRangeAuto")():

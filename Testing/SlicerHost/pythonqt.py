@@ -12,13 +12,9 @@ over it.
 from __future__ import annotations
 
 import math
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
-
-# Enums are integers in PythonQt and are reached without their scope; PySide6 reads this before its first import.
-sys.pyside6_option_python_enum = 0x02 | 0x04 | 0x08  # type: ignore[attr-defined]
 
 import shiboken6
 from PySide6.QtCore import QMetaObject, QObject
@@ -53,7 +49,9 @@ def face_class(native: type) -> FaceType:
     """Returns the one face class of a PySide6 class; its bases are the faces of the native bases."""
     if native not in _faces:
         bases = tuple(face_class(base) for base in native.__bases__ if issubclass(base, QObject)) or (Face,)
-        _faces[native] = FaceType(native.__name__, bases, {"__slots__": (), "_class": native, "__doc__": native.__doc__})
+        _faces[native] = FaceType(
+            native.__name__, bases, {"__slots__": (), "_class": native, "__doc__": native.__doc__}
+        )
     return _faces[native]
 
 
@@ -154,7 +152,9 @@ class Face(metaclass=FaceType):
         key = _property_name(meta, name)
         if key is not None:
             self._write(meta.property(meta.indexOfProperty(key)), value)
-        elif signals.overloads(self._native, name) or hasattr(type(self._native), name) and not _is_derived(type(self)):
+        elif signals.overloads(self._native, name) or (
+            hasattr(type(self._native), name) and not _is_derived(type(self))
+        ):
             raise AttributeError(f"Slot or signal '{name}' can not be overwritten on {type(self).__name__} object")
         elif name.encode() in self._native.dynamicPropertyNames():
             self._native.setProperty(name, unwrap(value))
@@ -248,7 +248,7 @@ def _converted(value: Any, type_name: str) -> Any:
 def _descendants(parent: QObject, kind: Any, name: str | None) -> Iterator[QObject]:
     """Walks as ``PythonQtStdDecorators::findChildren`` does; ``kind`` is a class name or a face class."""
     for child in parent.children():
-        if name is None or child.objectName() == name:
-            if child.inherits(kind) if isinstance(kind, str) else isinstance(child, kind._class):
-                yield child
+        fits = child.inherits(kind) if isinstance(kind, str) else isinstance(child, kind._class)
+        if fits and (name is None or child.objectName() == name):
+            yield child
         yield from _descendants(child, kind, name)

@@ -30,7 +30,7 @@ class qMRMLWidget(SceneHolder, QWidget):
     """The root of a module panel."""
 
     mrmlSceneChanged = Signal(object)
-    CPP_SIGNALS = {"mrmlSceneChanged(PyObject)": "mrmlSceneChanged(vtkMRMLScene*)"}
+    CPP_SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
 
 
 @stand_in
@@ -38,7 +38,7 @@ class qSlicerWidget(SceneHolder, QWidget):
     """The same of the application's own panels."""
 
     mrmlSceneChanged = Signal(object)
-    CPP_SIGNALS = {"mrmlSceneChanged(PyObject)": "mrmlSceneChanged(vtkMRMLScene*)"}
+    CPP_SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
 
 
 @stand_in
@@ -57,5 +57,13 @@ class qMRMLSliderWidget(ctkSliderWidget):
         self._scene = scene
 
 
-for _name in ("qMRMLSpinBox", "qMRMLRangeWidget", "qMRMLCheckableNodeComboBox", "qMRMLSubjectHierarchyTreeView"):
+for _name in (
+    "qMRMLCheckableNodeComboBox",
+    "qMRMLRangeWidget",
+    "qMRMLSegmentSelectorWidget",
+    "qMRMLSegmentsTableView",
+    "qMRMLSpinBox",
+    "qMRMLSubjectHierarchyComboBox",
+    "qMRMLSubjectHierarchyTreeView",
+):
     stand_in(absent(_name))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 from vtk.util.numpy_support import vtk_to_numpy
-
-import slicer
 
 from .widgets import stored
 
@@ -100,7 +99,7 @@ class ViewWidget(QWidget):
     """What qMRMLAbstractViewWidget gives the four kinds of view widgets: one view that fills the widget."""
 
     nodeAboutToBeEdited = Signal(object)
-    CPP_SIGNALS = {"nodeAboutToBeEdited(PyObject)": "nodeAboutToBeEdited(vtkMRMLNode*)"}
+    CPP_SIGNALS = ("nodeAboutToBeEdited(vtkMRMLNode*)",)
 
     def __init__(self, view: QWidget, view_node: Any) -> None:
         super().__init__()

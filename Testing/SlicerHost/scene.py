@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import vtk
-
 import slicer
+import vtk
 
 MODULE_LOGICS = {
     "Colors": "vtkMRMLColorLogic",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,8 @@ def _read_signatures(native_class: type, meta: QMetaObject) -> dict[str, str]:
     found: dict[str, str] = {}
     renamed: dict[str, str] = {}
     for base in reversed(native_class.__mro__):
-        renamed.update(base.__dict__.get("CPP_SIGNALS", {}))
+        for signature in base.__dict__.get("CPP_SIGNALS", ()):
+            renamed[re.sub(r"vtk\w+\*", "PyObject", signature)] = signature
     while meta is not None:
         for index in range(meta.methodOffset(), meta.methodCount()):
             method = meta.method(index)
@@ -119,7 +121,9 @@ class BoundSignal:
         name = self._names[0].partition("(")[0]
         fitting = [each for each in self._names if _count(each) == len(arguments)]
         if not fitting:
-            raise ValueError(f"Called {name} with wrong arguments: {arguments}, {type(native).__name__} has {self._names}")
+            raise ValueError(
+                f"Called {name} with wrong arguments: {arguments}, {type(native).__name__} has {self._names}"
+            )
         native.emit(SIGNAL(signatures(native)[fitting[0]]), *map(unwrap, arguments))
 
     __call__ = emit

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 import vtk
 from PySide6.QtWidgets import QWidget
-
-import slicer
 
 from .qmrml_widgets import qMRMLSliderWidget
 from .render_view import RenderView, ViewWidget, displayable_managers

@@ -18,8 +18,8 @@ class qMRMLTableView(QTableView):
     """Shows a table node and follows its changes."""
 
     mrmlSceneChanged = Signal(object)
-    _selection = Signal()
-    CPP_SIGNALS = {"mrmlSceneChanged(PyObject)": "mrmlSceneChanged(vtkMRMLScene*)", "_selection()": "selectionChanged()"}
+    _selected = Signal(name="selectionChanged")  # the method of this name is a virtual one of Qt
+    CPP_SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
     transposed = stored(bool, "transposed", False)
     firstRowLocked = stored(bool, "firstRowLocked", False)
     firstColumnLocked = stored(bool, "firstColumnLocked", False)
@@ -68,7 +68,7 @@ class qMRMLTableView(QTableView):
 
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         super().selectionChanged(selected, deselected)
-        self._selection.emit()
+        self._selected.emit()
 
 
 @stand_in

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import vtk
-
 import slicer
+import vtk
 
 from .render_view import RenderView, ViewWidget, displayable_managers
 from .widgets import stand_in

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import qt
-
 import slicer
 
 __all__ = [
@@ -45,7 +44,9 @@ class ScriptedLoadableModule:
         return str(Path(self.parent.path).parent / "Resources" / filename)
 
     def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        url = slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
+        url = (
+            slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
+        )
         return f'<p>For more information, see the <a href="{url}">online documentation</a>.</p>'
 
     def runTest(self, msec: int = 100, **arguments: Any) -> None:

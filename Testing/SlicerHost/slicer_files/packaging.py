@@ -6,9 +6,8 @@ import logging
 from importlib import metadata
 from typing import Any
 
-from packaging.requirements import Requirement
-
 import slicer
+from packaging.requirements import Requirement
 
 
 def pip_check(requirement: str | Requirement | list[Any]) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 import ctk
 import qt
-
 import slicer
 
 from .storage import is_node, members, split

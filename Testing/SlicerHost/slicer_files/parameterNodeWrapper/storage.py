@@ -47,7 +47,7 @@ def storage(annotated: Any) -> Storage:
     validators = [each for each in annotations if isinstance(each, Validator)]
     if is_node(kind):
         return NodeStorage(kind, validators)
-    if kind in (int, float, bool, str) or isinstance(kind, type) and issubclass(kind, enum.Enum | pathlib.PurePath):
+    if kind in (int, float, bool, str) or (isinstance(kind, type) and issubclass(kind, enum.Enum | pathlib.PurePath)):
         return Storage(kind, validators)
     if (typing.get_origin(kind) or kind) in (list, dict):
         return JsonStorage(kind, validators)

@@ -6,9 +6,8 @@ import typing
 from typing import Any
 
 import qt
-import vtk
-
 import slicer
+import vtk
 
 from .connectors import Connector, connector
 from .storage import Default, Storage, split, storage

@@ -6,11 +6,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from . import pythonqt  # first: it sets PySide6's enum options
+from PySide6 import QtCore, QtGui, QtNetwork, QtWidgets
 
-from PySide6 import QtCore, QtGui, QtNetwork, QtWidgets  # isort: skip
-
-from . import ctk_widgets  # noqa: F401  (registers the ctk stand-ins)
+from . import ctk_widgets, node_selector  # noqa: F401  (they register their stand-ins)
+from .pythonqt import face_class
 from .ui_loader import QUiLoader
 from .widgets import implemented
 
@@ -23,7 +22,7 @@ class _QtModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         value = QUiLoader if name == "QUiLoader" else _find(name)
         if isinstance(value, type) and issubclass(value, QtCore.QObject):
-            value = pythonqt.face_class(value)
+            value = face_class(value)
         elif isinstance(value, type) and name.endswith("Item"):
             value = type(name, (value,), {"__setattr__": _refuse})
         setattr(self, name, value)
@@ -47,7 +46,7 @@ def _refuse(self: Any, name: str, value: Any) -> None:
 class _CtkModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("ctk") and name in implemented:
-            return pythonqt.face_class(implemented[name])
+            return face_class(implemented[name])
         raise AttributeError(f"module 'ctk' has no attribute '{name}', or the test host has no stand-in for it")
 
 
