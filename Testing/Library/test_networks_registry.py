@@ -18,6 +18,7 @@ CHANNELS = {"in_channels": 4, "out_channels": 3}
 SEGMENTATION: dict[str, tuple[dict[str, object], int]] = {
     "unet2d": ({**CHANNELS, "base": 2}, 8),
     "transbts2d": ({**CHANNELS, "base": 2, "layers": 1, "size": 32}, 8),
+    "slimmable-unet2d": ({**CHANNELS, "base": 8, "width": 0.5}, 8),
     "monai:AttentionUnet": ({**CHANNELS, "channels": [4, 8, 16], "strides": [2, 2]}, 4),
     "monai:BasicUNet": ({**CHANNELS, "features": [4, 4, 8, 8, 16, 4]}, 16),
     "monai:DynUNet": (
