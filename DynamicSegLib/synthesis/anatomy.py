@@ -76,15 +76,15 @@ def build_anatomy(rng: np.random.Generator, points: Points, size: float) -> Anat
     hull = soft_union(soft_union(cerebrum, cerebellum, 10.0), stem, 14.0) + rough
     gap = np.where(cerebellum > 0, cerebellum, np.maximum(cerebrum, stem))
     surface = np.where(cerebellum > 0, gap, np.minimum(gap, np.maximum(-cerebellum, stem - 3)))
-    sulci, sulcus_end = _sulci(rng, (z, y, x), cerebrum, size)
     bridge = _bridge(z, y, lateral)
+    sulci, sulcus_limit = _sulci(rng, (z, y, x), size)
     insula, insula_end = _insula(z, y, lateral)
     wavy = np.float32(0.9) * smooth_noise(rng, COARSE, 9.0)
     return Anatomy(
         hull=hull,
         surface=surface,
         sulci=sulci,
-        sulcus_end=sulcus_end,
+        sulcus_end=np.maximum(cerebrum - sulcus_limit, bridge),
         midline=midline,
         bridge=bridge + wavy,
         insula=insula + np.float32(1.5) * smooth_noise(rng, COARSE, 12.0),
@@ -140,8 +140,11 @@ def _stem(z: Field, y: Field, lateral: Field) -> Field:
     return soft_union(np.minimum(column, 66 - z), pons, 6.0)
 
 
-def _sulci(rng: np.random.Generator, points: Points, cerebrum: Field, size: float) -> tuple[Field, Field]:
-    """Sheets of CSF that stand upright on the surface: zero level of noise drawn out along the radius."""
+def _sulci(rng: np.random.Generator, points: Points, size: float) -> tuple[Field, Field]:
+    """Distance to sheets that stand upright on the surface, and how deep they go.
+
+    The sheets are the zero level of noise drawn out along the radius.
+    """
     bends = [np.float32(2.5) * smooth_noise(rng, COARSE, 8.0) for _ in range(3)]
     dz, dy, dx = (p - np.float32(c) + bend for p, c, bend in zip(points, (72, 130, MIDLINE), bends, strict=True))
     radius = np.sqrt((dz / 66) ** 2 + (dy / 84) ** 2 + (dx / 67) ** 2)
@@ -150,8 +153,8 @@ def _sulci(rng: np.random.Generator, points: Points, cerebrum: Field, size: floa
     folds = sampled(pattern, COARSE, 72 + dz * stretch, 130 + dy * stretch, MIDLINE + dx * stretch)
     slopes = np.gradient(folds, COARSE.x.step_mm)
     slope = np.sqrt(slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2)
-    depth = 13 + 4 * size + 6 * smooth_noise(rng, COARSE, 13.0)
-    return folds / (slope + np.float32(0.02)), cerebrum - depth
+    depth = 17 + 4 * size + 6 * smooth_noise(rng, COARSE, 13.0)
+    return folds / (slope + np.float32(0.02)), depth
 
 
 def _bridge(z: Field, y: Field, lateral: Field) -> Field:

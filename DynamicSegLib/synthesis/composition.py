@@ -40,7 +40,7 @@ def _healthy(rng: np.random.Generator, anatomy: Anatomy, size: float, grid: Grid
     detail = smooth_noise(rng, grid, 6.0)
     thickness = np.float32(3.7) + np.float32(0.6) * detail
     cortex = membership(thickness - depth, 1.6) * (1 - elsewhere)
-    width = np.float32(0.55 * size) + np.float32(0.4) * smooth_noise(rng, grid, 13.0)
+    width = np.float32(0.5 * size) + np.float32(0.4) * smooth_noise(rng, grid, 13.0)
     csf = membership(width - depth, 1.3) * (1 - elsewhere)
     caps = membership(anatomy.ventricles + 2 + detail, 3.0)
     return {
@@ -49,7 +49,8 @@ def _healthy(rng: np.random.Generator, anatomy: Anatomy, size: float, grid: Grid
         "stem": membership(anatomy.stem, 2.0),
         "grey": np.maximum(cortex, _cerebellar_grey(rng, anatomy, grid)),
         "csf": np.maximum(csf, membership(anatomy.ventricles, 1.6)),
-        "vessel": _vessels(detail, anatomy, csf),
+        "dura": membership(np.float32(0.8) + detail - anatomy.hull, 1.5),
+        "vessel": _vessels(detail, anatomy, csf) * (1 - membership(anatomy.stem, 2.0)),
     }
 
 
@@ -63,7 +64,7 @@ def _cerebellar_grey(rng: np.random.Generator, anatomy: Anatomy, grid: Grid) -> 
 
 def _vessels(detail: Field, anatomy: Anatomy, csf: Field) -> Field:
     """What takes up contrast without being tumour: veins in the sulci, the great sinus, the choroid plexus."""
-    veins = csf * np.clip(detail - np.float32(0.9), 0, 1)
+    veins = csf * np.clip(detail - np.float32(0.5), 0, 1)
     edge = np.sqrt(anatomy.midline**2 + beyond(anatomy.surface) ** 2)
     sinus = membership(np.float32(1.8) + detail - edge, 2.0) * membership(4 - anatomy.surface, 3.0)
     plexus = np.float32(0.7) * membership(anatomy.plexus + detail, 2.0) * membership(anatomy.ventricles, 2.0)

@@ -11,15 +11,15 @@ from DynamicSegLib.synthesis.fields import Field, Grid, smooth_noise
 MODALITIES = ("flair", "t1ce", "t1", "t2")
 
 _TISSUES = (
-    "white", "caps", "grey", "nuclei", "stem", "csf", "vessel",
+    "white", "caps", "grey", "nuclei", "stem", "csf", "dura", "vessel",
     "oedema", "tumour", "enhancing", "necrosis",
 )  # fmt: skip
 
 _SIGNALS = {
-    "flair": (0.50, 0.66, 0.60, 0.58, 0.54, 0.14, 0.36, 0.86, 0.86, 0.90, 0.95),
-    "t1ce": (0.66, 0.61, 0.55, 0.60, 0.62, 0.22, 1.05, 0.57, 0.52, 0.98, 0.50),
-    "t1": (0.72, 0.64, 0.56, 0.63, 0.67, 0.22, 0.52, 0.61, 0.52, 0.59, 0.50),
-    "t2": (0.33, 0.44, 0.46, 0.39, 0.38, 1.05, 0.42, 0.66, 0.82, 0.70, 0.92),
+    "flair": (0.50, 0.66, 0.61, 0.58, 0.54, 0.14, 0.30, 0.36, 0.85, 0.86, 0.87, 0.89),
+    "t1ce": (0.66, 0.61, 0.56, 0.60, 0.62, 0.22, 0.62, 1.05, 0.55, 0.50, 0.93, 0.47),
+    "t1": (0.72, 0.65, 0.58, 0.64, 0.68, 0.22, 0.45, 0.54, 0.61, 0.53, 0.61, 0.53),
+    "t2": (0.33, 0.44, 0.45, 0.39, 0.38, 1.05, 0.12, 0.30, 0.70, 0.82, 0.70, 0.92),
 }
 
 SIGNAL: Mapping[str, Mapping[str, float]] = MappingProxyType(
@@ -33,11 +33,12 @@ Chosen so that the z-scored means and spreads resemble those of public glioma sc
 SPREAD: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "csf": (0.06, 0.10),
+        "dura": (0.20, 0.30),
         "vessel": (0.15, 0.15),
         "oedema": (0.09, 0.06),
-        "tumour": (0.14, 0.12),
-        "enhancing": (0.15, 0.18),
-        "necrosis": (0.18, 0.17),
+        "tumour": (0.14, 0.10),
+        "enhancing": (0.15, 0.14),
+        "necrosis": (0.18, 0.12),
     }
 )
 """How much a tissue's signal varies, as a share of it: between cases, and from place to place within one."""
@@ -66,9 +67,9 @@ def expose(
     if grid.z.step_mm < 2 and rng.random() < 0.5:
         # Many a scan was made of thick slices and resampled to 1 mm.
         signal = _blurred(signal, rng.uniform(0.15, 0.30), axes=(0, 0))
-    signal += np.float32(rng.uniform(0.008, 0.02)) * smooth_noise(rng, grid, 1.6)
-    signal *= 1 + np.float32(rng.uniform(0.03, 0.08)) * smooth_noise(rng, grid, 55.0)
-    return _with_rician_noise(rng, signal, rng.uniform(0.006, 0.018), brain)
+    signal += np.float32(rng.uniform(0.006, 0.016)) * smooth_noise(rng, grid, 1.6)
+    signal *= 1 + np.float32(rng.uniform(0.05, 0.11)) * smooth_noise(rng, grid, 55.0)
+    return _with_rician_noise(rng, signal, rng.uniform(0.004, 0.014), brain)
 
 
 def _blurred(signal: Field, side: float, axes: tuple[int, ...]) -> Field:

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from DynamicSegLib.errors import InputError
+from DynamicSegLib.files import written_together
 from DynamicSegLib.synthesis.composition import compose
 from DynamicSegLib.synthesis.contrast import MODALITIES, expose
 from DynamicSegLib.synthesis.fields import Axis, Grid
@@ -67,13 +68,10 @@ def phantom_arrays(seed: int, slices: int = FULL_SLICES) -> tuple[NDArray[np.int
 def write_phantom(folder: Path | str, name: str, phantom: Phantom) -> Path:
     """Write `<folder>/<name>/<name>_<modality>.nii.gz` and `<name>_seg.nii.gz`; returns the case's folder."""
     case = Path(folder) / name
-    try:
-        case.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The folder {case} cannot be made ({error}): choose a folder you may write to.") from error
-    for suffix, image in (*phantom.images.items(), ("seg", phantom.labels)):
-        # Noise hardly compresses, so the fastest level costs little space.
-        sitk.WriteImage(image, str(case / f"{name}_{suffix}.nii.gz"), useCompression=True, compressionLevel=1)
+    with written_together(case) as scratch:
+        for suffix, image in (*phantom.images.items(), ("seg", phantom.labels)):
+            # Noise hardly compresses, so the fastest level costs little space.
+            sitk.WriteImage(image, str(scratch / f"{name}_{suffix}.nii.gz"), useCompression=True, compressionLevel=1)
     return case
 
 

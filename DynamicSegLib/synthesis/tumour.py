@@ -45,13 +45,13 @@ def plan_tumour(rng: np.random.Generator) -> TumourPlan:
     side = int(rng.choice((-1, 1)))
     lateral = rng.uniform(20, 46)
     centre = (rng.uniform(58, 104), rng.uniform(82, 172), 119.5 + side * lateral)
-    radius = rng.uniform(13, 32) * (0.85 if lateral < 27 else 1.0)
+    radius = np.clip(np.exp(rng.normal(2.95, 0.32)), 10, 34) * (0.85 if lateral < 27 else 1.0)
     semi_axes = tuple(radius * np.exp(rng.normal(0, 0.16, 3)))
     kind = rng.choice(("ring", "solid", "silent"), p=(0.68, 0.12, 0.20))
-    rim = {"ring": rng.uniform(2.2, 6.0), "solid": 60.0, "silent": 0.0}[str(kind)]
+    rim = {"ring": np.exp(rng.normal(1.5, 0.4)), "solid": 60.0, "silent": 0.0}[str(kind)]
     if kind == "solid":
-        semi_axes = tuple(axis * 0.6 for axis in semi_axes)
-    oedema = rng.uniform(2, 9) if kind == "silent" else rng.uniform(5, 26)
+        semi_axes = tuple(axis * 0.7 for axis in semi_axes)
+    oedema = rng.uniform(2, 9) if kind == "silent" else rng.uniform(3, 19)
     return TumourPlan(
         side=side,
         centre=centre,
