@@ -13,11 +13,13 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from DynamicSegLib.bundle import CurvePoint
 from DynamicSegLib.errors import BudgetError
 from DynamicSegLib.routing import Prediction
 
 # Up to this many combinations all are tried.
 _EXHAUSTIVE = 100_000
+CURVE_SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 # A slice with less predicted foreground (pixels) is not worth a run: its false positives weigh more.
 SMALLEST_STAKE_PIXELS = 4.0
 
@@ -187,6 +189,25 @@ def plan_by_alpha(
         options[index] = option
     cost = int(np.asarray(costs, np.int64)[options].sum())
     return Plan(options, predicted_quality(prediction, options), cost, pinned=frozenset(pins or {}))
+
+
+def quality_cost_curve(
+    prediction: Prediction, costs: Sequence[int], router_macs: int, shares: Sequence[float] = CURVE_SHARES
+) -> tuple[CurvePoint, ...]:
+    """What budgets from nothing to everything would buy, predicted: MutualNet's query table, for any router.
+
+    Parameters
+    ----------
+    costs: macs of each option on one slice.
+    router_macs: of the router on all slices; budgets below it give the point where only the router runs.
+    shares: budgets, 1.0 being the costliest candidate on every slice.
+    """
+    full = max(costs) * prediction.slices
+    points = []
+    for share in shares:
+        plan = plan_within(prediction, costs, max(0, int(share * full) - router_macs))
+        points.append(CurvePoint(share, float(plan.cost + router_macs), plan.quality))
+    return tuple(points)
 
 
 def predicted_quality(prediction: Prediction, options: NDArray[np.int64]) -> float:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from DynamicSegLib.backends.base import Backend, Compiled
-from DynamicSegLib.budget import Budget, Plan, Unit, plan_by_alpha, plan_within
-from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.budget import Budget, Plan, Unit, plan_by_alpha, plan_within, quality_cost_curve
+from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.calibration import Calibration
 from DynamicSegLib.errors import BudgetError
 from DynamicSegLib.routing import Prediction, Router
@@ -146,6 +146,10 @@ class Run:
             )
         self._asked_macs = asked
         return plan_within(prediction, macs, asked - self.smallest_budget_macs, pins)
+
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """The quality that budgets from nothing to everything would buy on this study, before anything is run."""
+        return quality_cost_curve(self.route(), [cost.macs for cost in self.costs], self.smallest_budget_macs)
 
     def _plan_in_seconds(self, prediction: Prediction, seconds: float, pins: Mapping[int, int]) -> Plan:
         self._calibrate()

@@ -55,9 +55,7 @@ def show_bundle(options: argparse.Namespace) -> int:
         print((bundle.folder / DESCRIPTION_FILE).read_text(encoding="utf-8"), end="")
         return 0
     print(f"{bundle.name}  [{bundle.folder}]  SHA-256 {bundle.checksum[:12]}")
-    print(
-        f"{bundle.method}: volumes {', '.join(bundle.input.modalities)}; options {', '.join(bundle.bank.options)}"
-    )
+    print(f"{bundle.method}: volumes {', '.join(bundle.input.modalities)}; options {', '.join(bundle.bank.options)}")
     for label in bundle.labels:
         code = "" if label.code is None else f"  {label.code.scheme} {label.code.value} {label.code.meaning}"
         print(f"label {label.value}: {label.name}{code}")

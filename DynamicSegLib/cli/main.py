@@ -8,7 +8,7 @@ from importlib import import_module
 import DynamicSegLib
 from DynamicSegLib.errors import CancelledError, DynamicSegError
 
-COMMANDS = ("segment", "bundles", "cost")
+COMMANDS = ("segment", "bundles", "cost", "evaluate", "curve", "synthesize")
 
 DONE, FAULT, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 

@@ -1,0 +1,211 @@
+"""The engine: runs what the plan says, counts what it spends, and never runs a thing twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from DynamicSegLib.backends.torch_backend import TorchBackend
+from DynamicSegLib.budget import Budget, Plan
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.engine import Run, Step
+from DynamicSegLib.errors import BackendError, BudgetError, BundleError
+from DynamicSegLib.methods.registry import start_run
+from DynamicSegLib.study import Study, build_study
+from Testing.tiny import SLICES, head_images, write_tiny_bundle
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNAMICSEG_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="module")
+def study(bundle: Bundle) -> Study:
+    return build_study(head_images(), bundle.input)
+
+
+def started(study: Study, bundle: Bundle, **options: object) -> Run:
+    return start_run(study, bundle, device="cpu", backend="torch", **options)  # type: ignore[arg-type]
+
+
+def plan_of(run: Run, options: list[int]) -> Plan:
+    return Plan(np.array(options, np.int64), 0.0, 0)
+
+
+def finish(run: Run, plan: Plan) -> list[Step]:
+    return list(run.execute(plan))
+
+
+def test_labels_are_those_of_the_chosen_network(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    finish(run, plan_of(run, [0, 1, 2] * 4))
+    labels = run.segmentation().labels
+    values = np.array([0, 1, 2, 4], np.uint8)
+    for index in range(SLICES):
+        option = index % 3
+        if option == 0:
+            assert not labels[index].any()
+            continue
+        network = bundle.bank.candidates[option - 1].build().eval()
+        with torch.no_grad():
+            logits = network(torch.from_numpy(study.volumes[:, index])[None])
+        np.testing.assert_array_equal(labels[index], values[logits.argmax(1)[0].numpy()])
+    assert set(np.unique(labels)) - {0}, "the tiny networks should find something"
+
+
+def test_what_is_spent_is_the_router_and_the_chosen_options(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    plan = run.plan(Budget.parse("50%"))
+    finish(run, plan)
+    result = run.segmentation()
+    small, large = (candidate.cost((40, 32), 4) for candidate in bundle.bank.candidates)
+    counts = np.bincount(plan.options, minlength=3)
+    router = run.router_cost.macs * SLICES
+    assert router > 0
+    assert result.spent.macs == router + counts[1] * small.macs + counts[2] * large.macs == run.macs_spent
+    assert result.spent.paper_flops == sum(decision.paper_flops for decision in result.decisions)
+    assert result.asked_macs == int(0.5 * SLICES * large.macs)
+    assert result.spent.macs <= result.asked_macs
+    assert result.router.macs == router
+
+
+def test_skipped_slices_cost_the_routers_look_and_nothing_else(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    finish(run, plan_of(run, [0] * SLICES))
+    decisions = run.segmentation().decisions
+    assert {decision.macs for decision in decisions} == {run.router_cost.macs}
+    assert {decision.candidate for decision in decisions} == {"skip"}
+
+
+@pytest.mark.parametrize("batch", [1, 3, 5, 12])
+def test_the_batch_size_does_not_change_the_labels(study: Study, bundle: Bundle, batch: int) -> None:
+    runs = [started(study, bundle, batch=size) for size in (4, batch)]
+    for run in runs:
+        finish(run, plan_of(run, [1, 2] * 6))
+    first, second = (run.segmentation().labels for run in runs)
+    assert (first == second).mean() > 0.9999
+
+
+def test_steps_tell_slices_option_cost_and_progress(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle, batch=2)
+    run.route()
+    steps = finish(run, plan_of(run, [0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0]))
+    assert [step.option for step in steps] == [None, 1, 1, 2, 2]
+    assert [step.slices for step in steps] == [(0, 1, 9, 10, 11), (2, 3), (4,), (5, 6), (7, 8)]
+    assert [step.done for step in steps] == [5, 7, 8, 10, 12]
+    assert {step.total for step in steps} == {SLICES}
+    spent = [step.macs_spent for step in steps]
+    assert spent == sorted(spent) and spent[0] == run.smallest_budget_macs and spent[-1] == run.macs_spent
+
+
+def test_stopping_half_way_leaves_a_valid_segmentation(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle, batch=2)
+    for step in run.execute(plan_of(run, [2] * SLICES)):
+        if step.done >= 4:
+            break
+    result = run.segmentation()
+    assert [decision.option for decision in result.decisions] == [2] * 4 + [0] * 8
+    assert not result.labels[4:].any()
+
+
+def test_a_second_plan_runs_only_slices_whose_option_changed(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle, batch=4)
+    run.route()
+    finish(run, plan_of(run, [1] * SLICES))
+    before = run.macs_spent
+    kept = run.segmentation().labels.copy()
+    steps = finish(run, plan_of(run, [1] * 10 + [2, 2]))
+    assert [step.slices for step in steps] == [tuple(range(10)), (10, 11)]
+    assert run.macs_spent - before == 2 * run.costs[2].macs
+    np.testing.assert_array_equal(run.segmentation().labels[:10], kept[:10])
+    # And back: everything is there already.
+    steps = finish(run, plan_of(run, [1] * SLICES))
+    assert [step.option for step in steps] == [None]
+    np.testing.assert_array_equal(run.segmentation().labels, kept)
+
+
+def test_a_pinned_slice_keeps_its_option_through_every_budget(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    for budget in ("20%", "90%"):
+        assert run.plan(Budget.parse(budget), pins={3: 1, 5: 0}).options[[3, 5]].tolist() == [1, 0]
+
+
+def test_a_budget_below_the_router_names_the_smallest_possible(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    with pytest.raises(BudgetError, match=f"smallest budget possible .* is {run.smallest_budget_macs:,}"):
+        run.plan(Budget.parse("1"))
+    smallest = run.plan(Budget.parse(str(run.smallest_budget_macs)))
+    assert (smallest.options == 0).all()
+
+
+def test_a_budget_in_seconds_buys_what_its_calibration_allows(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    run.route()
+    run._seconds["route"] = 0.1
+    run.calibration.milliseconds = [100.0, 300.0]
+    plan = run.plan(Budget.parse("1.3s"))
+    assert np.array([0, 0.1, 0.3])[plan.options].sum() <= 1.2 + 1e-9
+    assert run.predicted_seconds(plan) <= 1.3 + 1e-9
+    assert (plan.options == 1).all()  # 12 slices of S for 1.2 s; nothing is left for L
+    with pytest.raises(BudgetError, match="below what routing alone takes"):
+        run.plan(Budget.parse("0.05s"))
+
+
+def test_a_plan_in_seconds_is_cut_short_where_the_machine_turns_out_slower(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle, batch=1)
+    run.route()
+    run._seconds["route"] = 0.0
+    run.calibration.milliseconds = [1.0, 3.0]
+    plan = run.plan(Budget.parse("0.036s"))
+    assert (plan.options == 2).all()
+    real = run._compute
+
+    def slow(batch: list[int], option: int) -> None:
+        real(batch, option)
+        run._seconds["run"] += 0.05
+
+    run._compute = slow  # type: ignore[method-assign]
+    finish(run, plan)
+    assert sum(decision.option > 0 for decision in run.segmentation().decisions) == 1
+
+
+def test_seconds_learn_from_what_really_ran(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    run.calibration.milliseconds = [1e6, 1e6]
+    finish(run, plan_of(run, [1] * SLICES))
+    assert run.calibration.milliseconds[0] < 1e6 and run.calibration.milliseconds[1] == 1e6
+    assert started(study, bundle).calibration.milliseconds == run.calibration.milliseconds
+
+
+def test_windows_are_counted_and_run_as_windows(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle, setting="window")
+    assert run.costs[1].macs > started(study, bundle).costs[1].macs  # 40 x 32 padded to one window of 128
+    finish(run, plan_of(run, [1] * SLICES))
+    assert run.segmentation().labels.shape == study.grid.shape
+
+
+def test_a_bundle_of_an_unknown_method_is_refused(study: Study, bundle: Bundle) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(BundleError, match="method 'magic'"):
+        start_run(study, replace(bundle, method="magic"))
+
+
+def test_cuda_is_refused_with_a_reason_where_there_is_none(study: Study, bundle: Bundle) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(BackendError, match="no CUDA device"):
+        TorchBackend("cuda", "fp32", "asked for")
+
+
+def test_an_empty_result_says_so(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    finish(run, plan_of(run, [0] * SLICES))
+    assert any("0 voxels were found" in warning for warning in run.segmentation().summary()["warnings"])
