@@ -11,10 +11,13 @@ Two counts, never mixed:
     global average pooling reads (without it GhostNet is 0.276 G where Table 5 has 0.278). Comparisons with the papers
     use it.
 
-Neither counts bias, activations, softmax or additions.
+Neither counts bias, activations, softmax or additions. Inside `at_bits(8)` each multiply-accumulate is 8/32 of a paper
+FLOP, which is how Med-DANet V2 counts quantised layers; `macs` stay what they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -40,6 +43,18 @@ class Cost:
 
 
 NORM_FLOPS_PER_ELEMENT = 5
+FLOAT_BITS = 32
+_bits: ContextVar[int] = ContextVar("bits", default=FLOAT_BITS)
+
+
+@contextmanager
+def at_bits(bits: int) -> Iterator[None]:
+    """Multiply-accumulates run within count `bits` / 32 as paper FLOPs. Source: Med-DANet V2, Eq. 8."""
+    token = _bits.set(bits)
+    try:
+        yield
+    finally:
+        _bits.reset(token)
 
 
 def count(module: "torch.nn.Module", input_shape: tuple[int, ...]) -> Cost:
@@ -67,7 +82,8 @@ def count(module: "torch.nn.Module", input_shape: tuple[int, ...]) -> Cost:
             if rule is not None:
                 macs, paper_flops = rule(args, out)
                 self.macs += macs
-                self.paper_flops += paper_flops
+                # Norms stay in floating point, also in a quantised stage.
+                self.paper_flops += paper_flops * _bits.get() // FLOAT_BITS if macs else paper_flops
             return out
 
     meta = copy.deepcopy(module).to("meta").eval()

@@ -103,7 +103,15 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(base, out_channels, 1)
 
     def forward(self, deep: Tensor, skips: list[Tensor]) -> Tensor:
+        return self.last(self.before_last(deep, skips))
+
+    def before_last(self, deep: Tensor, skips: list[Tensor]) -> Tensor:
+        """Features that the last block reads, float `[n, base, row, column]`."""
         x = deep
-        for up, block, skip in zip(self.ups, self.blocks, reversed(skips), strict=True):
-            x = block(up(x, skip))
-        return self.head(x)
+        for level, (up, skip) in enumerate(zip(self.ups, reversed(skips), strict=True)):
+            x = up(x if level == 0 else self.blocks[level - 1](x), skip)
+        return x
+
+    def last(self, features: Tensor) -> Tensor:
+        """The last block and the head, on features of any size."""
+        return self.head(self.blocks[-1](features))

@@ -96,13 +96,17 @@ class TransBTS2D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *skips, deep = self.encoder(x)
+        return self.decoder(self.bridge(deep), skips)
+
+    def bridge(self, deep: Tensor) -> Tensor:
+        """The transformer between encoder and decoder: float `[n, 8 base, row, column]` in and out."""
         y = self.embed(torch.relu(self.norm(deep)))
         n, dim, rows, columns = y.shape
         tokens = self.dropout(y.flatten(2).transpose(1, 2) + self._position_for(rows, columns))
         for layer in self.layers:
             tokens = layer(tokens)
         y = self.final_norm(tokens).transpose(1, 2).reshape(n, dim, rows, columns)
-        return self.decoder(self.unembed(y), skips)
+        return self.unembed(y)  # type: ignore[no-any-return]
 
     def _position_for(self, rows: int, columns: int) -> Tensor:
         if (rows, columns) == (self.side, self.side):

@@ -22,4 +22,8 @@ class UNet2D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *skips, deep = self.encoder(x)
-        return self.decoder(deep, skips)
+        return self.decoder(self.bridge(deep), skips)
+
+    def bridge(self, deep: Tensor) -> Tensor:
+        """What lies between encoder and decoder: nothing in this network."""
+        return deep
