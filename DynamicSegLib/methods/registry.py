@@ -9,7 +9,7 @@ from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
-from DynamicSegLib.methods import med_danet
+from DynamicSegLib.methods import med_danet, mutualnet
 from DynamicSegLib.routing import Router
 from DynamicSegLib.study import Study
 
@@ -27,6 +27,7 @@ class Method:
 
 METHODS = {
     med_danet.METHOD: Method(med_danet.make_router, med_danet.router_cost, med_danet.reference_bundle),
+    mutualnet.METHOD: Method(mutualnet.make_router, mutualnet.router_cost, mutualnet.reference_bundle),
 }
 
 

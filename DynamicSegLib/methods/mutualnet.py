@@ -1,0 +1,182 @@
+"""MutualNet (ECCV 2020): one slimmable network at many widths and resolutions, chosen by a table or a decision network.
+
+Its bank's candidates are configurations of one network, so one small file serves them all. Two routers:
+
+- `table`, the paper's way: every slice of a volume gets what the query table promises, and looking at it costs nothing;
+- a decision network, which the paper does not have: each slice gets its own configuration, as in Med-DANet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.bank import Bank, Candidate
+from DynamicSegLib.budget import Budget
+from DynamicSegLib.bundle import Bundle, RouterSpec
+from DynamicSegLib.cost import Cost
+from DynamicSegLib.errors import BundleError
+from DynamicSegLib.methods import med_danet
+from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
+from DynamicSegLib.query_table import QueryRow, choose, from_plain
+from DynamicSegLib.routing import Prediction, Router
+
+METHOD = "mutualnet"
+NETWORK = "slimmable-unet2d"
+TABLE = "table"
+"""The router that needs no network; its argument `quality` is one number a candidate, 0..1."""
+FACT = "query_table"
+"""The key of a bundle's facts under which the query table of all configurations lies (`query_table.to_plain`)."""
+
+_REFERENCE_WIDTHS = (0.25, 0.5, 0.75, 1.0)
+_REFERENCE_RESOLUTIONS = (144, None)
+# What is at stake on a slice of the head, before anything is known of it: pixels.
+_PRIOR_AREA = 1000.0
+# Of two slices with equal promises the one with more of the head on it comes first.
+_TIE_BREAK = 1e-3
+
+
+def candidate(width: float, resolution: int | None, in_channels: int, out_channels: int, base: int = 16) -> Candidate:
+    """One configuration of the slimmable UNet as a candidate, without weights."""
+    arguments = {
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "base": base,
+        "width": width,
+        "resolution": resolution,
+    }
+    return Candidate(f"{width:.2f}x-{resolution or 'whole'}", NETWORK, arguments)
+
+
+def reference_bundle(size: int = 240) -> Bundle:
+    """Four widths at two resolutions, cheapest first, without weights, for asking costs.
+
+    Parameters
+    ----------
+    size: in-plane size by which the candidates are ordered; they run at any.
+
+    Source: MutualNet, Sec. 3; Med-DANet's M2 as the full network.
+    """
+    channels, classes = len(INPUT.modalities), len(LABELS) + 1
+    candidates = [
+        candidate(width, resolution, channels, classes)
+        for width in _REFERENCE_WIDTHS
+        for resolution in _REFERENCE_RESOLUTIONS
+    ]
+    candidates.sort(key=lambda each: each.cost((size, size), channels).macs)
+    return Bundle(
+        name=METHOD,
+        method=METHOD,
+        input=INPUT,
+        labels=LABELS,
+        bank=Bank(tuple(candidates), channels),
+        router=RouterSpec("shufflenetv2-m", {}),
+        regions=REGIONS,
+    )
+
+
+@dataclass(frozen=True)
+class TableRouter:
+    """Promises every slice of a volume what the query table promises; slices outside the head are skipped.
+
+    Parameters
+    ----------
+    quality: mean Dice of each candidate over cases, 0..1.
+
+    Source: MutualNet, Sec. 3.4: the table chooses one configuration for all inputs.
+    Deviation: a budget that lies between two configurations of the front is spent on both, the better one on the slices
+    with more of the head; `one_for_all` keeps to the paper.
+    """
+
+    quality: tuple[float, ...]
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        """Nothing: no slice is looked at by a network."""
+        return Cost()
+
+    def predict(self, slices: NDArray[np.float32]) -> Prediction:
+        """The table for every slice with anything on it, float32 `[slice, modality, row, column]`."""
+        covered = (slices != 0).any(axis=1).mean(axis=(1, 2))
+        seen = covered > 0
+        quality = np.where(seen[:, None], np.array([0.0, *self.quality]), np.array([1.0] + [0.0] * len(self.quality)))
+        area = np.where(seen, _PRIOR_AREA * (1 + _TIE_BREAK * covered), 0.0)
+        best = 1 + int(np.argmax(self.quality))
+        return Prediction(quality.astype(np.float32), area.astype(np.float32), np.where(seen, best, 0).astype(np.int64))
+
+
+def make_router(bundle: Bundle, backend: Backend, size: tuple[int, int]) -> Router:
+    """The bundle's router, ready for slices of `size` (rows, columns)."""
+    assert bundle.router is not None
+    if bundle.router.network != TABLE:
+        return med_danet.make_router(bundle, backend, size)
+    return TableRouter(_qualities(bundle))
+
+
+def router_cost(bundle: Bundle, size: tuple[int, int]) -> Cost:
+    """Cost of the router on one slice of `size` (rows, columns); nothing where it is the table."""
+    assert bundle.router is not None
+    return Cost() if bundle.router.network == TABLE else med_danet.router_cost(bundle, size)
+
+
+def query_table(bundle: Bundle) -> tuple[QueryRow, ...]:
+    """The query table that the bundle carries: all configurations measured, not only those in its bank.
+
+    Raises
+    ------
+    BundleError: the bundle has none, or a malformed one.
+    """
+    try:
+        return from_plain(bundle.facts[FACT])
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            f"Bundle {bundle.name!r} has no readable query table ({type(error).__name__}: {error}): expected rows "
+            f"under facts.{FACT} of its bundle.json."
+        ) from error
+
+
+def per_volume(bundle: Bundle) -> Bundle:
+    """The same bundle routed by its query table, as the paper does, instead of by a decision network.
+
+    Raises
+    ------
+    BundleError: the table lacks a candidate of the bank.
+    """
+    rows = _rows_of_bank(bundle)
+    return replace(bundle, router=RouterSpec(TABLE, {"quality": [row.quality for row in rows]}))
+
+
+def one_for_all(bundle: Bundle, budget: Budget, slices: int) -> dict[int, int]:
+    """Pins for `Run.plan` that give every slice the one configuration of the bank that the table chooses.
+
+    Source: MutualNet, Sec. 3.4.
+
+    Raises
+    ------
+    BudgetError: see `query_table.choose`.
+    BundleError: the table lacks a candidate of the bank.
+    """
+    rows = _rows_of_bank(bundle)
+    option = 1 + rows.index(choose(rows, budget, slices))
+    return dict.fromkeys(range(slices), option)
+
+
+def _rows_of_bank(bundle: Bundle) -> tuple[QueryRow, ...]:
+    rows = {row.name: row for row in query_table(bundle)}
+    missing = [name for name in bundle.bank.options[1:] if name not in rows]
+    if missing:
+        raise BundleError(f"The query table of bundle {bundle.name!r} has no row for {', '.join(missing)}.")
+    return tuple(rows[name] for name in bundle.bank.options[1:])
+
+
+def _qualities(bundle: Bundle) -> tuple[float, ...]:
+    assert bundle.router is not None
+    given = bundle.router.arguments.get("quality")
+    count = len(bundle.bank.candidates)
+    if not isinstance(given, Sequence) or len(given) != count or not all(isinstance(q, (int, float)) for q in given):
+        raise BundleError(
+            f"Bundle {bundle.name!r} is routed by a table with quality {given!r}: expected {count} numbers, one for "
+            "each candidate."
+        )
+    return tuple(float(q) for q in given)
