@@ -16,16 +16,13 @@ from .widgets import stored
 
 
 class RenderView(QWidget):
-    """What the slice, 3D and plot views share with ctkVTKAbstractView; the widget paints the last picture."""
+    """A widget that is a VTK render window, drawn when a picture of it is asked for."""
 
     _view_size = (480, 400)
-    cornerAnnotationText = stored(str, "cornerAnnotationText", "")
-    renderEnabled = stored(bool, "renderEnabled", True)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._window: Any = None
-        self._picture: QImage | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def _start(self, window: Any) -> None:
@@ -42,20 +39,12 @@ class RenderView(QWidget):
             self._window.SetMultiSamples(0)
             self._window.SetSize(*self._view_size)
             self._start(self._window)
+        self._prepare()
         return self._window
-
-    def scheduleRender(self) -> None:
-        """Nothing is drawn before a picture is asked for: drawing on each change would only cost time here."""
-        self._picture = None
-        self.update()
-
-    def forceRender(self) -> None:
-        self._draw()
 
     def _draw(self) -> QImage:
         window = self.renderWindow()
         window.SetSize(*self._view_size)
-        self._prepare()
         window.Render()
         grab = vtk.vtkWindowToImageFilter()
         grab.SetInput(window)
@@ -65,8 +54,7 @@ class RenderView(QWidget):
         columns, rows, _ = image.GetDimensions()
         pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3]
         data = np.ascontiguousarray(pixels)
-        self._picture = QImage(data.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888).copy()
-        return self._picture
+        return QImage(data.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888).copy()
 
     def sizeHint(self) -> QSize:
         return QSize(*self._view_size)
@@ -76,10 +64,23 @@ class RenderView(QWidget):
 
     def _resize_view(self, columns: int, rows: int) -> None:
         self._view_size = (columns, rows)
-        self._picture = None
 
     def paintEvent(self, event: QPaintEvent) -> None:
         QPainter(self).drawImage(self.rect(), self._draw())
+
+
+class MrmlView(RenderView):
+    """What the slice and 3D views share with ctkVTKAbstractView; the plot view has none of it."""
+
+    cornerAnnotationText = stored(str, "cornerAnnotationText", "")
+    renderEnabled = stored(bool, "renderEnabled", True)
+
+    def scheduleRender(self) -> None:
+        """Draws at the next paint event: drawing on each change would only cost time here."""
+        self.update()
+
+    def forceRender(self) -> None:
+        self._draw()
 
 
 def displayable_managers(factory_class: Any, names: tuple[str, ...], renderer: Any, logic: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,21 +54,11 @@ def start_scene(temporary: Path) -> SceneParts:
 
 
 def _register(parts: SceneParts, name: str, logic: Any) -> None:
-    share = _share_folder(name)
-    if share is not None:
-        logic.SetModuleShareDirectory(str(share))
-    if share is not None or name != "Terminologies":  # it reads its files when it gets the scene; slicer-core has none
+    if name != "Terminologies":  # it would read its files when it gets the scene, and slicer-core has none
         logic.SetMRMLScene(parts.scene)
     logic.SetMRMLApplicationLogic(parts.application_logic)
     parts.application_logic.SetModuleLogic(name, logic)
     parts.logics[name] = logic
-
-
-def _share_folder(name: str) -> Path | None:
-    """Returns a module's resources from a Slicer checkout, where ``SLICER_SOURCE`` names one."""
-    source = os.environ.get("SLICER_SOURCE")
-    folder = Path(source) / "Modules" / "Loadable" / name / "Resources" if source else None
-    return folder if folder is not None and folder.is_dir() else None
 
 
 def _add_crosshair(scene: Any) -> None:

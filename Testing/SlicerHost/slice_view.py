@@ -9,7 +9,7 @@ import vtk
 from PySide6.QtWidgets import QWidget
 
 from .qmrml_widgets import qMRMLSliderWidget
-from .render_view import RenderView, ViewWidget, displayable_managers
+from .render_view import MrmlView, ViewWidget, displayable_managers
 from .widgets import stand_in
 
 MANAGERS = (
@@ -26,7 +26,7 @@ MANAGERS = (
 
 
 @stand_in
-class qMRMLSliceView(RenderView):
+class qMRMLSliceView(MrmlView):
     """Draws one slice node."""
 
     def __init__(self, logic: Any, application_logic: Any) -> None:

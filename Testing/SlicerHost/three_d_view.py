@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 import vtk
 
-from .render_view import RenderView, ViewWidget, displayable_managers
+from .render_view import MrmlView, ViewWidget, displayable_managers
 from .widgets import stand_in
 
 MANAGERS = (
@@ -15,7 +15,6 @@ MANAGERS = (
     "vtkMRMLViewDisplayableManager",
     "vtkMRMLModelDisplayableManager",
     "vtkMRMLThreeDReformatDisplayableManager",
-    "vtkMRMLThreeDSliceEdgeDisplayableManager",
     "vtkMRMLOrientationMarkerDisplayableManager",
     "vtkMRMLRulerDisplayableManager",
     "vtkMRMLSegmentationsDisplayableManager3D",
@@ -23,7 +22,7 @@ MANAGERS = (
 
 
 @stand_in
-class qMRMLThreeDView(RenderView):
+class qMRMLThreeDView(MrmlView):
     """Draws one view node."""
 
     def __init__(self, view_node: Any, application_logic: Any) -> None:
