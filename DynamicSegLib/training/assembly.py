@@ -1,0 +1,114 @@
+"""From finished runs to a bundle: calibration, quality-cost curve, figures, model card, files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from DynamicSegLib.bank import Bank
+from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
+from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.evaluation.decisions import calibration, judge_decisions
+from DynamicSegLib.evaluation.policies import DYNAMIC, Prices, activation_ratio, measure_curve
+from DynamicSegLib.evaluation.tables import markdown, policy_rows
+from DynamicSegLib.methods.med_danet import METHOD
+from DynamicSegLib.networks.decision import DecisionNetwork
+from DynamicSegLib.routing import Prediction
+from DynamicSegLib.training.calibration import apply_calibration, fit_calibration
+from DynamicSegLib.training.card import CardFigures, model_card
+from DynamicSegLib.training.config import BundleConfig
+from DynamicSegLib.training.task import Task
+from DynamicSegLib.training.validation import CaseValidation
+from DynamicSegLib.weights import load_weights
+
+SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_LOGIT_LIMIT = 1e-4
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A bank, its decision network, and what held-out cases say of them."""
+
+    config: BundleConfig
+    task: Task
+    bank: Bank
+    network: DecisionNetwork
+    validations: Sequence[CaseValidation]
+    prices: Prices
+
+    def write(self, report: Callable[[str], None] = lambda text: None) -> Bundle:
+        """Calibrate, measure the curve, write the bundle with its model card, read it back."""
+        names = [candidate.name for candidate in self.bank.candidates]
+        calibrated = [
+            self._calibrated(held, [other for other in self.validations if other is not held])
+            for held in self.validations
+        ]
+        overlaps = [held.overlaps for held in self.validations]
+        points = measure_curve(calibrated, overlaps, self.prices, SHARES)
+        apply_calibration(self.network, *_fit(self.validations))
+        bundle = Bundle(
+            name=self.config.name,
+            method=METHOD,
+            input=self.task.input,
+            labels=self.task.labels,
+            bank=self.bank,
+            router=RouterSpec(self.config.backbone, {}),
+            alpha=self.config.alpha,
+            regions=self.task.regions,
+            curve=tuple(CurvePoint(p.share, p.macs, p.predicted, p.measured) for p in points),
+            facts=self.config.facts,
+        )
+        costs = dict(zip(names, self.prices.options[1:], strict=True)) | {"(router)": self.prices.router}
+        card = model_card(bundle, costs, self._figures(calibrated, names), self.config.training)
+        states = {c.name: load_weights(c.weights) for c in self.bank.candidates if c.weights is not None}
+        written = write_bundle(
+            self.config.output / self.config.name, bundle, states, self.network.state_dict(), card, self.config.storage
+        )
+        report(f"{written.folder}: written")
+        return written
+
+    def _calibrated(self, held: CaseValidation, others: Sequence[CaseValidation]) -> Prediction:
+        """The prediction of a case, calibrated on the other cases only."""
+        if not others:
+            return held.prediction
+        scale, shift = _fit(others)
+        logits = _logits(held.prediction) * scale + shift
+        quality = np.concatenate([held.prediction.quality[:, :1], torch.sigmoid(logits).numpy()], axis=1)
+        return replace(held.prediction, quality=quality.astype(np.float32))
+
+    def _figures(self, calibrated: Sequence[Prediction], names: Sequence[str]) -> CardFigures:
+        held = self.validations
+        overlaps = [each.overlaps for each in held]
+        rows = policy_rows({v.case: v.plans for v in held}, {v.case: v.scores for v in held}, self.prices, names)
+        shown: Mapping[str, Sequence[np.ndarray]] = {
+            policy: [v.plans[policy] for v in held] for policy in held[0].plans if policy not in names
+        }
+        return CardFigures(
+            cases=[v.case for v in held],
+            table=markdown(rows, self.config.published),
+            activation={policy: activation_ratio(plans, names) for policy, plans in shown.items()},
+            decisions=judge_decisions([v.plans[DYNAMIC] for v in held], overlaps, [v.voxel_ml for v in held]),
+            calibration={name: calibration(calibrated, overlaps, index) for index, name in enumerate(names)},
+            per_case={v.case: {name: score.dice for name, score in v.scores[DYNAMIC].items()} for v in held},
+        )
+
+
+def load_decision_network(folder: Path, backbone: str, bank: Bank) -> DecisionNetwork:
+    """The decision network that a run left in `folder`."""
+    network = DecisionNetwork(backbone, len(bank.candidates), bank.channels)
+    network.load_state_dict(load_weights(folder / "router.safetensors"))
+    return network.eval()
+
+
+def _logits(prediction: Prediction) -> torch.Tensor:
+    quality = np.clip(prediction.quality[:, 1:], _LOGIT_LIMIT, 1 - _LOGIT_LIMIT)
+    return torch.logit(torch.from_numpy(quality))
+
+
+def _fit(validations: Sequence[CaseValidation]) -> tuple[torch.Tensor, torch.Tensor]:
+    present = [v.overlaps.foreground > 0 for v in validations]
+    logits = torch.cat([_logits(v.prediction)[p] for v, p in zip(validations, present, strict=True)])
+    dice = np.concatenate([v.overlaps.slice_dice()[p] for v, p in zip(validations, present, strict=True)])
+    return fit_calibration(logits, torch.from_numpy(dice).float())

@@ -1,0 +1,154 @@
+"""Augmentation of a whole batch at once, on the device that trains.
+
+Deviation: the paper crops, mirrors and shifts intensity with per-sample transforms; small data needs more, and MONAI's
+per-sample transforms starve two cores (and a GPU), so the same operations run here as batched torch operations. Their
+names and ranges follow MONAI's RandAffine, Rand2DElastic, RandAdjustContrast, RandBiasField, RandGaussianSmooth and
+RandGaussianNoise.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from DynamicSegLib.training.sampling import CodedBatch
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges and probabilities. The defaults are the paper's: random crop, mirror, intensity scale and shift by 0.1."""
+
+    mirror: float = 0.5
+    rotate_degrees: float = 0.0
+    scale: float = 0.0
+    stretch: float = 0.0
+    spatial_probability: float = 0.0
+    elastic_pixels: float = 0.0
+    elastic_probability: float = 0.0
+    intensity_scale: float = 0.1
+    intensity_shift: float = 0.1
+    gamma: float = 0.0
+    gamma_probability: float = 0.0
+    bias_field: float = 0.0
+    bias_field_probability: float = 0.0
+    blur_pixels: float = 0.0
+    blur_probability: float = 0.0
+    noise: float = 0.0
+    noise_probability: float = 0.0
+    modality_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers of one batch, on one device, all from one generator."""
+
+    generator: torch.Generator
+    device: torch.device
+
+    @classmethod
+    def seeded(cls, seed: int, device: torch.device) -> "Draws":
+        """Draws of a fresh generator on `device`."""
+        return cls(torch.Generator(device).manual_seed(seed), device)
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.device) * (high - low) + low
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def chosen(self, count: int, probability: float) -> Tensor:
+        """bool `[count]`, each true with `probability`."""
+        return self.uniform(count) < probability
+
+
+def decode(batch: CodedBatch) -> tuple[Tensor, Tensor]:
+    """Codes to images float `[n, modality, row, column]`, 0 outside, and classes float `[n, 1, row, column]`."""
+    codes = batch.planes[:, :-1].float()
+    images = torch.addcmul(batch.offset[:, :, None, None], batch.step[:, :, None, None], codes)
+    return images.mul_(codes > 0), batch.planes[:, -1:].float()
+
+
+def augment(batch: CodedBatch, options: Augmentation, size: tuple[int, int], draws: Draws) -> tuple[Tensor, Tensor]:
+    """A training batch: images float `[n, modality, *size]`, classes int64 `[n, *size]`.
+
+    Crop, mirror, rotation, scaling and elastic deformation are one resampling; intensities change inside the mask only.
+    """
+    images, classes = decode(batch)
+    grid = _grid(images.shape, size, options, draws)
+    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    classes = F.grid_sample(classes, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return _intensities(images, options, draws), classes[:, 0].long()
+
+
+def _grid(shape: torch.Size, size: tuple[int, int], options: Augmentation, draws: Draws) -> Tensor:
+    n, _, rows, columns = shape
+    moved = draws.chosen(n, options.spatial_probability).float()
+    angle = moved * draws.uniform(n, low=-1.0) * options.rotate_degrees * torch.pi / 180
+    zoom = torch.exp(moved * draws.uniform(n, low=-1.0) * options.scale)
+    stretch = torch.exp(moved * draws.uniform(n, low=-1.0) * options.stretch)
+    mirror = 1 - 2 * draws.chosen(2 * n, options.mirror).float().reshape(2, n)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    # Pixels of the crop, centred, turned and scaled into pixels of the canvas (x is the column, y the row).
+    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    turn = turn * torch.stack([zoom * stretch * mirror[0], zoom / stretch * mirror[1]], -1)[:, None, :]
+    y, x = (torch.arange(s, device=draws.device) - (s - 1) / 2 for s in size)
+    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(1, -1, 2)
+    pixels = pixels @ turn.transpose(1, 2)
+    slack = torch.tensor([max(columns - size[1], 0) / 2, max(rows - size[0], 0) / 2], device=draws.device)
+    pixels = (pixels + (draws.uniform(n, 1, 2, low=-1.0) * slack)).reshape(n, *size, 2)
+    if options.elastic_probability > 0:
+        pixels = pixels + _displacement(n, size, options, draws)
+    return (pixels * 2) / torch.tensor([columns, rows], device=draws.device)
+
+
+def _displacement(n: int, size: tuple[int, int], options: Augmentation, draws: Draws) -> Tensor:
+    coarse = draws.normal(n, 2, 6, 6) * options.elastic_pixels
+    coarse = coarse * draws.chosen(n, options.elastic_probability)[:, None, None, None]
+    return F.interpolate(coarse, size=size, mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+
+
+def _intensities(images: Tensor, options: Augmentation, draws: Draws) -> Tensor:
+    n, modalities = images.shape[:2]
+    mask = images != 0
+
+    def per_plane(probability: float) -> Tensor:
+        return draws.chosen(n * modalities, probability).reshape(n, modalities, 1, 1)
+
+    if options.gamma_probability > 0:
+        images = _gamma(images, per_plane(options.gamma_probability), options.gamma, draws)
+    if options.bias_field_probability > 0:
+        coarse = draws.normal(n, modalities, 3, 3) * options.bias_field * per_plane(options.bias_field_probability)
+        images = images * torch.exp(F.interpolate(coarse, size=images.shape[2:], mode="bilinear", align_corners=True))
+    if options.blur_probability > 0:
+        images = _blur(images, draws.chosen(n, options.blur_probability), options.blur_pixels, draws)
+    scale = 1 + draws.uniform(n, modalities, 1, 1, low=-1.0) * options.intensity_scale
+    images = images * scale + draws.uniform(n, modalities, 1, 1, low=-1.0) * options.intensity_shift
+    if options.noise_probability > 0:
+        level = draws.uniform(n, 1, 1, 1) * options.noise
+        level = level * draws.chosen(n, options.noise_probability)[:, None, None, None]
+        images = images + level * draws.normal(*images.shape)
+    keep = ~per_plane(options.modality_dropout) if options.modality_dropout > 0 else 1
+    return images * mask * keep
+
+
+def _gamma(images: Tensor, chosen: Tensor, strength: float, draws: Draws) -> Tensor:
+    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    span = (high - low).clamp_min(1e-6)
+    exponent = torch.exp(draws.uniform(*images.shape[:2], 1, 1, low=-1.0) * strength)
+    return torch.where(chosen, ((images - low) / span).pow(exponent) * span + low, images)
+
+
+def _blur(images: Tensor, chosen: Tensor, pixels: float, draws: Draws) -> Tensor:
+    which = torch.nonzero(chosen).flatten()
+    if len(which) == 0:
+        return images
+    some = images[which]
+    sigma = draws.uniform(len(which), 1, low=0.3, high=max(pixels, 0.3))
+    offsets = torch.arange(-3, 4, device=draws.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(some.shape[1], 0)[:, None, None, :]
+    flat = some.flatten(0, 1)[None]
+    flat = F.conv2d(flat, kernel, padding=(0, 3), groups=flat.shape[1])
+    flat = F.conv2d(flat, kernel.transpose(2, 3), padding=(3, 0), groups=flat.shape[1])
+    return images.index_copy(0, which, flat[0].reshape(some.shape))

@@ -1,0 +1,99 @@
+"""The model card, written from the run: data, method, figures, costs, limits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.cost import Cost
+from DynamicSegLib.evaluation.decisions import CalibrationBin, DecisionQuality
+
+
+@dataclass(frozen=True)
+class CardFigures:
+    """What a validation found. `table`: Markdown of `evaluation.tables`; `per_case`: Dice by structure."""
+
+    cases: Sequence[str]
+    table: str
+    activation: Mapping[str, Mapping[str, float]]
+    decisions: DecisionQuality
+    calibration: Mapping[str, Sequence[CalibrationBin]]
+    per_case: Mapping[str, Mapping[str, float]]
+
+
+def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures, training: Mapping[str, str]) -> str:
+    """MODEL_CARD.md. `training`: heading -> text, what only the run knows (data, schedule, deviations)."""
+    facts = bundle.facts
+    parts = [
+        f"# {facts.get('title', bundle.name)}",
+        str(facts.get("description", "")),
+        f"**Intended use.** {facts.get('intended_use', 'Research only, not for diagnosis.')}",
+        f"**Licence.** {facts.get('licence', 'not stated')}",
+        *(f"## {heading}\n\n{text}" for heading, text in training.items()),
+        _costs(bundle, prices),
+        _validation(figures),
+        _decisions(figures),
+    ]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _costs(bundle: Bundle, prices: Mapping[str, Cost]) -> str:
+    rows, columns = bundle.input.size
+    lines = [
+        f"## Costs of one slice of {rows} x {columns}",
+        "",
+        "| option | macs | paper FLOPs | parameters |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {name} | {c.macs:,} | {c.paper_flops:,} | {c.parameters:,} |" for name, c in prices.items()]
+    return "\n".join(lines)
+
+
+def _validation(figures: CardFigures) -> str:
+    names = list(next(iter(figures.per_case.values())))
+    lines = [
+        f"## Figures on {len(figures.cases)} cases that were not trained on",
+        "",
+        "Mean ± standard deviation over cases. Empty structures count as in the BraTS challenges (both empty: Dice 1; "
+        "one empty: Dice 0 and 373.13 mm). The router's cost is in every row that asks it.",
+        "",
+        figures.table,
+        "Share of slices by option:",
+        "",
+        *(
+            f"- {p}: " + ", ".join(f"{n} {v:.2f}" for n, v in shares.items())
+            for p, shares in figures.activation.items()
+        ),
+        "",
+        "Dice of the dynamic choice, case by case:",
+        "",
+        "| case | " + " | ".join(names) + " |",
+        "|---" * (len(names) + 1) + "|",
+        *(
+            f"| {case} | " + " | ".join(f"{dice[name]:.3f}" for name in names) + " |"
+            for case, dice in figures.per_case.items()
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _activation(ratios: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [f"- {p}: " + ", ".join(f"{n} {v:.2f}" for n, v in shares.items()) for p, shares in ratios.items()]
+
+
+def _decisions(figures: CardFigures) -> str:
+    quality = figures.decisions
+    lines = [
+        "## Decisions",
+        "",
+        f"Of the skipped slices {quality.skip_right:.1%} are truly empty; {quality.skip_found:.1%} of the empty slices "
+        f"are skipped. Skipped with tumour on them: {quality.missed_slices} slices, {quality.missed_ml:.2f} mL "
+        f"({quality.missed_share:.2%} of all tumour). A slice with tumour loses {quality.regret:.4f} Dice on average "
+        "against the best candidate there.",
+        "",
+        "Promised against reached slice Dice (slices with tumour, equally full bins; calibrated on the other cases):",
+        "",
+    ]
+    for name, bins in figures.calibration.items():
+        pairs = ", ".join(f"{b.promised:.2f} -> {b.reached:.2f} ({b.slices})" for b in bins)
+        lines.append(f"- {name}: {pairs}")
+    return "\n".join(lines)

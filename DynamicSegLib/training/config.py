@@ -1,0 +1,258 @@
+"""The configuration of a run: YAML in, frozen dataclasses out; a key or value that does not fit is a clear error."""
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.evaluation.choices import Softmax
+from DynamicSegLib.training.augmentation import Augmentation
+from DynamicSegLib.training.schedule import Detachment
+from DynamicSegLib.weights import Storage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which cases of a slice cache are trained on.
+
+    Parameters
+    ----------
+    cache: folder of the slice cache.
+    cases: CSV with columns `case` and `fold` (and optionally `weight`).
+    folds: folds to train on; all where empty.
+    extra: folders of further caches (phantoms) with the share of all draws that each takes.
+    tumour_share: share of draws that must contain foreground; the rest is drawn from all slices.
+    resident: hold all slices on the device.
+    """
+
+    cache: Path
+    cases: Path
+    folds: tuple[int, ...] = ()
+    extra: dict[str, float] = field(default_factory=dict)
+    tumour_share: float = 0.67
+    resident: bool = False
+
+
+@dataclass(frozen=True)
+class CandidateConfig:
+    """One network of the bank: its name there, and its name and arguments in the registry."""
+
+    name: str
+    network: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Adam with amsgrad. Source: facts of the official code; Med-DANet, Sec. 4.1 for the bank's 1e-4."""
+
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-5
+    amsgrad: bool = True
+    warm_up_steps: int = 0
+    power: float = 0.9
+
+
+@dataclass(frozen=True)
+class BankConfig:
+    """A joint (or, with one candidate, individual) training run of a bank.
+
+    Parameters
+    ----------
+    size: training size in pixels (row, column): a random crop of 128 x 128 (setting 1), or the whole slice (setting 2).
+    average: decay of the running average of the weights that is exported; 0 exports the last weights.
+    precision: `bf16` or `fp32`.
+    compiled: compile the networks (a C++ compiler or a GPU is needed; 15 to 30 % faster on two cores).
+    """
+
+    output: Path
+    data: DataConfig
+    candidates: tuple[CandidateConfig, ...]
+    steps: int
+    size: tuple[int, int] = (128, 128)
+    batch: int = 16
+    seed: int = 1
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    detachment: Detachment = field(default_factory=Detachment)
+    cross_entropy: float = 0.0
+    average: float = 0.0
+    precision: str = "bf16"
+    compiled: bool = False
+    checkpoint_every: int = 200
+    log_every: int = 20
+
+
+@dataclass(frozen=True)
+class DecisionConfig:
+    """A training run of the decision network.
+
+    Parameters
+    ----------
+    banks: output folders of the bank runs whose candidates it chooses from (one joint run, or individual ones).
+    overlaps: folder of what the candidates achieve on each slice (see `training.measuring`).
+    size: the working in-plane size of the bundle; the network sees whole slices.
+    alpha, softmax: Eq. 4 of Med-DANet, from which the labels come.
+    skip_weight: weight of the skip class in the cross-entropy, the others have 1.
+    quality_weight, area_weight: weights of the two further heads' losses.
+    blank_share: share of slices shown emptied.
+    """
+
+    output: Path
+    data: DataConfig
+    banks: tuple[Path, ...]
+    overlaps: Path
+    steps: int
+    task: str = "glioma"
+    backbone: str = "shufflenetv2-m"
+    size: tuple[int, int] = (240, 240)
+    batch: int = 64
+    seed: int = 1
+    alpha: float = 0.001
+    softmax: Softmax = Softmax.COST
+    skip_weight: float = 0.7
+    quality_weight: float = 1.0
+    area_weight: float = 0.5
+    blank_share: float = 0.03
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-2))
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    average: float = 0.0
+    precision: str = "bf16"
+    checkpoint_every: int = 200
+    log_every: int = 20
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """What becomes a bundle.
+
+    Parameters
+    ----------
+    output, name: the bundle is written to `output/name`.
+    banks, decision: output folders of the finished runs.
+    cache, cases, folds: cases that none of these runs saw, for figures, curve and calibration.
+    validation: folder in which results on those cases are kept.
+    task: `glioma`, or a YAML file (see `training.task`).
+    published: table of the paper to print beside (a key of `evaluation.published.TABLES`).
+    facts: title, description, intended_use, licence, version.
+    training: heading -> text for the model card: data, schedule, deviations.
+    """
+
+    output: Path
+    name: str
+    banks: tuple[Path, ...]
+    decision: Path
+    cache: Path
+    cases: Path
+    folds: tuple[int, ...]
+    validation: Path
+    task: str = "glioma"
+    backbone: str = "shufflenetv2-m"
+    alpha: float = 0.001
+    storage: Storage = Storage.FLOAT16
+    published: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, str] = field(default_factory=dict)
+
+
+def read_config(path: Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
+    """Read a YAML file as the dataclass `kind`; each override is `key=value`, e.g. `data.cache=/data/cache`.
+
+    Raises
+    ------
+    TrainingError: the file is absent or not YAML, or a key or value does not fit.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise TrainingError(f"The configuration {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise TrainingError(f"The configuration {path} holds {type(content).__name__}, where key: value pairs belong.")
+    for override in overrides:
+        _replace(content, override)
+    return from_mapping(kind, content, str(path))
+
+
+def _replace(content: dict[str, Any], override: str) -> None:
+    import yaml
+
+    key, separator, value = override.partition("=")
+    *outer, last = key.split(".")
+    for name in outer:
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise TrainingError(f"--set {override}: {name!r} holds no further keys.")
+    if not separator or not last:
+        raise TrainingError(f"--set {override}: expected KEY=VALUE, e.g. data.cache=/data/cache.")
+    content[last] = yaml.safe_load(value)
+
+
+def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
+    """Build the dataclass `kind` (nested ones too) from plain values; TrainingError names the key that does not fit."""
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise TrainingError(f"{where}: unknown key {unknown[0]!r}; expected one of {', '.join(known)}.")
+    missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
+    if missing:
+        raise TrainingError(f"{where}: {missing[0]!r} is missing.")
+    hints = get_type_hints(kind)
+    return kind(**{name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        if value is None:
+            return None
+        hint = next(h for h in get_args(hint) if h is not type(None))
+    if is_dataclass(hint):
+        return from_mapping(hint, _expected(dict, value, where), where)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        items = _expected(list, value, where)
+        kinds = get_args(hint)
+        kinds = (kinds[0],) * len(items) if kinds[1:] == (...,) else kinds
+        if len(kinds) != len(items):
+            raise TrainingError(f"{where}: {len(items)} values, where {len(kinds)} were expected.")
+        return tuple(
+            _convert(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, items, strict=True))
+        )
+    if get_origin(hint) is dict:
+        return dict(_expected(dict, value, where))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _member(hint, value, where)
+    if hint is Path:
+        return Path(_expected(str, value, where)).expanduser()
+    if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        return _number(value, where)
+    return value if hint is Any else _expected(hint, value, where)
+
+
+def _member(kind: type[Enum], value: object, where: str) -> Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        expected = ", ".join(str(member.value) for member in kind)
+        raise TrainingError(f"{where}: {value!r}, where one of {expected} was expected.") from None
+
+
+def _number(value: int | str, where: str) -> float:
+    # YAML 1.1 reads 1e-4 as text.
+    try:
+        return float(value)
+    except ValueError:
+        raise TrainingError(f"{where}: {value!r}, where a number was expected.") from None
+
+
+def _expected(kind: type[T], value: object, where: str) -> T:
+    if isinstance(value, tuple) and kind is list:
+        value = list(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TrainingError(f"{where}: {value!r}, where {kind.__name__} was expected.")
+    return value

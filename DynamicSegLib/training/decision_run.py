@@ -1,0 +1,183 @@
+"""Training of the decision network: which option, how good each candidate would be, how much is at stake."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from DynamicSegLib.evaluation.choices import best_options
+from DynamicSegLib.evaluation.overlaps import Overlaps
+from DynamicSegLib.networks.decision import DecisionNetwork, DecisionOutput
+from DynamicSegLib.training.augmentation import Draws, augment
+from DynamicSegLib.training.averaging import RunningAverage
+from DynamicSegLib.training.cache import CachedCase
+from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
+from DynamicSegLib.training.config import DecisionConfig
+from DynamicSegLib.training.progress import RunLog
+from DynamicSegLib.training.sampling import SlicePool, step_generator
+from DynamicSegLib.training.schedule import Schedule
+from DynamicSegLib.training.sources import open_sources
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the network should say of every cached slice, all cases one after another.
+
+    choice: int64 `[slice]`, Eq. 4's option. dice: float32 `[slice, candidate]`. pixels: float32 `[slice]`, foreground.
+    """
+
+    choice: Tensor
+    dice: Tensor
+    pixels: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        cases: Sequence[CachedCase],
+        overlaps: Sequence[Overlaps],
+        paper_flops: Sequence[int],
+        config: DecisionConfig,
+        device: torch.device,
+    ) -> "Targets":
+        """Targets of `cases` from what the candidates achieved on them."""
+        choice, dice, pixels = [], [], []
+        for case, measured in zip(cases, overlaps, strict=True):
+            first = case.record.origin[0]
+            kept = slice(first, first + case.slices.shape[0])
+            reached, foreground = measured.slice_dice()[kept], measured.foreground[kept]
+            choice.append(best_options(reached, foreground, paper_flops, config.alpha, config.softmax))
+            dice.append(reached)
+            pixels.append(foreground)
+        as_tensor = [torch.as_tensor(np.concatenate(parts), device=device) for parts in (choice, dice, pixels)]
+        return cls(as_tensor[0], as_tensor[1].float(), as_tensor[2].float())
+
+    def at(self, rows: Tensor) -> "Targets":
+        """The targets of some slices."""
+        return Targets(self.choice[rows], self.dice[rows], self.pixels[rows])
+
+
+def decision_loss(output: DecisionOutput, targets: Targets, skip_weight: float) -> dict[str, Tensor]:
+    """The three losses: `choice` (weighted cross-entropy), `quality` (of slices with foreground), `area` (log pixels).
+
+    Source: Med-DANet, Sec. 3.4, for the choice, skip weighted lower.
+    Deviation: `quality` is binary cross-entropy against the Dice reached, `area` is smooth L1; the paper has neither.
+    """
+    options = output.choice_logits.shape[1]
+    weight = torch.ones(options, device=targets.choice.device)
+    weight[0] = skip_weight
+    present = (targets.pixels > 0).float()
+    quality = F.binary_cross_entropy_with_logits(output.quality_logits.float(), targets.dice, reduction="none").mean(1)
+    return {
+        "choice": F.cross_entropy(output.choice_logits.float(), targets.choice, weight),
+        "quality": (quality * present).sum() / present.sum().clamp_min(1),
+        "area": F.smooth_l1_loss(output.log_area.float(), torch.log1p(targets.pixels)),
+    }
+
+
+class DecisionRun:
+    """One run: `DecisionRun(config, overlaps, paper_flops, device).train()`; the same call again resumes.
+
+    Parameters
+    ----------
+    overlaps: of each case of the run, by name: what the candidates achieve (see `measuring`).
+    paper_flops: of each candidate on one slice, for Eq. 4.
+    initial: weights to start from (fine-tuning).
+
+    Source: Med-DANet, Sec. 3.3 and 3.4.
+    """
+
+    def __init__(
+        self,
+        config: DecisionConfig,
+        overlaps: Mapping[str, Overlaps],
+        paper_flops: Sequence[int],
+        device: torch.device,
+        initial: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.step = 0
+        self.pool: SlicePool
+        self.pool, self.sampler = open_sources(config.data, device)
+        measured = [overlaps[case.record.case] for case in self.pool.cases]
+        self.targets = Targets.of(self.pool.cases, measured, paper_flops, config, device)
+        torch.manual_seed(config.seed)
+        self.network = DecisionNetwork(config.backbone, len(paper_flops), self.pool.modalities)
+        if initial is not None:
+            self.network.load_state_dict(initial)
+        self.network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.average = RunningAverage(self.network, config.average)
+        options = config.optimiser
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), options.learning_rate, weight_decay=options.weight_decay, amsgrad=options.amsgrad
+        )
+        self.schedule = Schedule(config.steps, options.learning_rate, options.warm_up_steps, options.power)
+        self._resume()
+
+    def train(self) -> dict[str, Tensor]:
+        """Run to the end of the schedule. Returns the weights to export."""
+        log = RunLog(self.config.output / "log.csv", self.step, self.config.steps)
+        sums: dict[str, float] = {}
+        while self.step < self.config.steps:
+            for name, value in self._one_step().items():
+                sums[name] = sums.get(name, 0.0) + value / self.config.log_every
+            self.step += 1
+            if self.step % self.config.log_every == 0:
+                log.write(self.step, {"rate": self.schedule.rate(self.step), **sums})
+                sums = {}
+            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
+                self.save()
+        return self.average.state if self.config.average > 0 else self.network.state_dict()
+
+    def save(self) -> None:
+        """Write the checkpoint from which the run resumes exactly."""
+        content = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state,
+            "updates": self.average.updates,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        save_checkpoint(self.config.output / "checkpoint.pt", content)
+
+    def _resume(self) -> None:
+        content = load_checkpoint(self.config.output / "checkpoint.pt", self.device)
+        if content is not None:
+            self.step = content["step"]
+            self.network.load_state_dict(content["network"])
+            self.average.state = content["average"]
+            self.average.updates = content["updates"]
+            self.optimiser.load_state_dict(content["optimiser"])
+
+    def _one_step(self) -> dict[str, float]:
+        config = self.config
+        generator = step_generator(config.seed, self.step)
+        case, index = self.sampler.draw(config.batch, generator)
+        targets = self.targets.at(torch.as_tensor(self.pool.starts[case] + index, device=self.device))
+        seed = int(generator.integers(2**62))
+        batch = self.pool.fetch(case, index)
+        images, _ = augment(batch, config.augmentation, config.size, Draws.seeded(seed, self.device))
+        images, targets = self._with_blanks(images, targets, generator)
+        torch.manual_seed(seed)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            output = self.network(images.contiguous(memory_format=torch.channels_last))
+        losses = decision_loss(output, targets, config.skip_weight)
+        total = losses["choice"] + config.quality_weight * losses["quality"] + config.area_weight * losses["area"]
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.rate(self.step)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.average.update(self.network)
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _with_blanks(self, images: Tensor, targets: Targets, generator: np.random.Generator) -> tuple[Tensor, Targets]:
+        """Some slices emptied: above and below the head a scan has slices with nothing on them, to be skipped."""
+        filled = torch.as_tensor(generator.random(len(images)) >= self.config.blank_share, device=self.device)
+        number = filled.float()
+        return images * number[:, None, None, None], Targets(
+            targets.choice * filled, targets.dice * number[:, None], targets.pixels * number
+        )

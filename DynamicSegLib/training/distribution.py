@@ -1,0 +1,43 @@
+"""One process or several: `torchrun --nproc-per-node N -m DynamicSegLib.cli train ...` gives each GPU a process."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of the run."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes logs, checkpoints and bundles."""
+        return self.rank == 0
+
+    def wrap(self, network: nn.Module, compiled: bool = False) -> nn.Module:
+        """The network compiled if asked for, and with gradients averaged over the processes where there are several."""
+        wrapped: nn.Module = torch.compile(network) if compiled else network  # type: ignore[assignment]
+        return wrapped if self.count == 1 else nn.parallel.DistributedDataParallel(wrapped)
+
+
+def join_processes(device: torch.device) -> Processes:
+    """The processes torchrun started, or the only one."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes()
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(torch.distributed.get_rank(), count)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto` is this process's GPU where there is one, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")

@@ -1,0 +1,58 @@
+"""What each candidate achieves on each slice: run once, kept as pixel counts, read by the decision network's run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from DynamicSegLib.bank import Bank
+from DynamicSegLib.evaluation.overlaps import Overlaps
+from DynamicSegLib.evaluation.structures import Structures
+from DynamicSegLib.training.cache import CachedCase
+
+
+def measure_cases(
+    cases: Sequence[CachedCase],
+    bank: Bank,
+    structures: Structures,
+    folder: Path,
+    device: torch.device,
+    report: Callable[[str], None] = lambda text: None,
+) -> list[Overlaps]:
+    """The overlaps of `cases` (structures in class indices), kept in `folder`; what is there already is read.
+
+    For cross-fitting, call this with the cases that the bank did not see in training.
+    """
+    networks: list[nn.Module] = []
+    measured = []
+    for case in cases:
+        path = folder / f"{case.record.case}.npz"
+        if not path.is_file():
+            networks = networks or [candidate.build().to(device).eval() for candidate in bank.candidates]
+            results = run_bank(case.volumes(), networks, device)
+            Overlaps.count(case.classes(), results, structures).save(path)
+            report(f"{case.record.case}: measured")
+        measured.append(Overlaps.load(path))
+    return measured
+
+
+def run_bank(
+    volumes: NDArray[np.float32], networks: Sequence[nn.Module], device: torch.device, batch: int = 8
+) -> NDArray[np.uint8]:
+    """Every candidate on every slice: uint8 `[candidate, slice, row, column]`, class indices.
+
+    `volumes`: float32 `[modality, slice, row, column]`. Slices without anything in the field of view stay 0.
+    """
+    results = np.zeros((len(networks), *volumes.shape[1:]), np.uint8)
+    seen = np.flatnonzero(volumes.any(axis=(0, 2, 3)))
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        for first in range(0, len(seen), batch):
+            rows = seen[first : first + batch]
+            x = torch.from_numpy(np.ascontiguousarray(volumes[:, rows].transpose(1, 0, 2, 3))).to(device)
+            x = x.contiguous(memory_format=torch.channels_last)
+            for index, network in enumerate(networks):
+                results[index, rows] = network(x).argmax(dim=1).to(torch.uint8).cpu().numpy()
+    return results

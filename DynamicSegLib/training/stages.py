@@ -1,0 +1,102 @@
+"""The stages of training as functions: what the command line and the cross-validation both call."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.evaluation.overlaps import Overlaps
+from DynamicSegLib.evaluation.structures import Structures
+from DynamicSegLib.training.assembly import Assembly, load_decision_network
+from DynamicSegLib.training.bank_run import BankRun
+from DynamicSegLib.training.cache import open_case, open_cases
+from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig
+from DynamicSegLib.training.decision_run import DecisionRun
+from DynamicSegLib.training.distribution import join_processes
+from DynamicSegLib.training.export import export_bank, read_bank
+from DynamicSegLib.training.measuring import measure_cases
+from DynamicSegLib.training.sources import cases_in, chosen_cases
+from DynamicSegLib.training.task import Task, read_task
+from DynamicSegLib.training.validation import CaseValidation, Validator
+from DynamicSegLib.weights import Storage, load_weights, save_weights
+
+Report = Callable[[str], None]
+
+
+def train_bank(config: BankConfig, device: torch.device, bundle: str | None = None) -> None:
+    """Train a bank and leave its weights in `config.output`. `bundle`: start from this bundle's candidates."""
+    processes = join_processes(device)
+    run = BankRun(config, device, None if bundle is None else _candidate_states(bundle), processes)
+    states = run.train()
+    if processes.first:
+        export_bank(config.output, config.candidates, states, run.pool.modalities)
+
+
+def train_decision(
+    config: DecisionConfig, device: torch.device, bundle: str | None = None, report: Report = lambda text: None
+) -> None:
+    """Measure what the bank achieves where that is not known yet, train the decision network, leave its weights."""
+    bank = read_bank(*config.banks)
+    task = read_task(config.task)
+    structures = class_structures(task)
+    overlaps: dict[str, Overlaps] = {}
+    for cache, names in _caches(config.data).items():
+        cases = [open_case(cache / name) for name in names]
+        measured = measure_cases(cases, bank, structures, config.overlaps, device, report)
+        overlaps |= dict(zip(names, measured, strict=True))
+    flops = [cost.paper_flops for cost in bank.costs(config.size)[1:]]
+    run = DecisionRun(config, overlaps, flops, device, None if bundle is None else _router_state(bundle))
+    save_weights(config.output / "router.safetensors", run.train(), Storage.FLOAT32)
+
+
+def validate(config: BundleConfig, device: torch.device, report: Report) -> tuple[Validator, list[CaseValidation]]:
+    """Bank and decision network of finished runs on the held-out cases."""
+    bank = read_bank(*config.banks)
+    network = load_decision_network(config.decision, config.backbone, bank)
+    structures = class_structures(read_task(config.task))
+    validator = Validator(bank, network, structures, config.alpha, config.validation, device)
+    names = [row.case for row in chosen_cases(DataConfig(config.cache, config.cases, config.folds))]
+    return validator, validator.validate(open_cases(config.cache, names), report)
+
+
+def make_bundle(config: BundleConfig, device: torch.device, report: Report) -> Bundle:
+    """Validate, calibrate and write a bundle."""
+    validator, held_out = validate(config, device, report)
+    return assemble(config, validator, held_out, report)
+
+
+def assemble(config: BundleConfig, validator: Validator, held_out: Sequence[CaseValidation], report: Report) -> Bundle:
+    """Write the bundle of `validator`'s bank and network with the figures of `held_out`."""
+    task = read_task(config.task)
+    network = validator.network.cpu()
+    prices = replace(validator, network=network).prices(task.input.size)
+    return Assembly(config, task, validator.bank, network, held_out, prices).write(report)
+
+
+def class_structures(task: Task) -> Structures:
+    """The task's regions, or its single labels, in class indices."""
+    index = {label.value: position + 1 for position, label in enumerate(task.labels)}
+    regions = dict(task.regions) or {label.name: (label.value,) for label in task.labels}
+    return Structures({name: tuple(index[v] for v in values) for name, values in regions.items()})
+
+
+def _caches(data: DataConfig) -> dict[Path, list[str]]:
+    caches = {data.cache: [row.case for row in chosen_cases(data)]}
+    return caches | {Path(folder): cases_in(Path(folder)) for folder in data.extra}
+
+
+def _candidate_states(name: str) -> dict[str, Mapping[str, Tensor]]:
+    bundle = load_bundle(name)
+    return {c.name: load_weights(c.weights) for c in bundle.bank.candidates if c.weights is not None}
+
+
+def _router_state(name: str) -> Mapping[str, Tensor]:
+    bundle = load_bundle(name)
+    if bundle.router is None or bundle.router.weights is None:
+        raise TrainingError(f"Bundle {name!r} has no router to start from: leave out --from.")
+    return load_weights(bundle.router.weights)

@@ -1,0 +1,96 @@
+"""The task that a bundle is trained for: what goes in, which labels come out, and how data sets number them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.bundle import Code, Label
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.methods import glioma
+from DynamicSegLib.normalisation import Normalisation
+from DynamicSegLib.study import InputSpec
+from DynamicSegLib.training.config import read_config
+
+
+@dataclass(frozen=True)
+class Task:
+    """Input, labels in class order, and regions for evaluation (unions of label values)."""
+
+    name: str
+    input: InputSpec
+    labels: tuple[Label, ...]
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        """Classes of the networks, background included."""
+        return len(self.labels) + 1
+
+    def class_indices(
+        self, values: NDArray[np.uint8], case: str, same: Mapping[int, int] | None = None
+    ) -> NDArray[np.uint8]:
+        """Label values of a file as class indices.
+
+        Parameters
+        ----------
+        same: values of this data set -> the task's values (e.g. `{3: 4}` for BraTS 2023, whose enhancing tumour is 3).
+
+        Raises
+        ------
+        TrainingError: a value that is neither the task's nor in `same`.
+        """
+        table = {0: 0, **{label.value: index + 1 for index, label in enumerate(self.labels)}}
+        mapping = dict(same or {})
+        result = np.zeros(values.shape, np.uint8)
+        for value in np.unique(values):
+            target = mapping.get(int(value), int(value))
+            if target not in table:
+                raise TrainingError(
+                    f"Case {case} has label {int(value)}, which task {self.name!r} (labels "
+                    f"{', '.join(str(v) for v in table)}) does not know: give a label map."
+                )
+            result[values == value] = table[target]
+        return result
+
+
+GLIOMA = Task("glioma", glioma.INPUT, glioma.LABELS, glioma.REGIONS)
+
+
+@dataclass(frozen=True)
+class _InputFields:
+    modalities: tuple[str, ...]
+    slice_axis: str = "axial"
+    spacing_mm: tuple[float, float] = (1.0, 1.0)
+    size: tuple[int, int] = (240, 240)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    skull_stripped: bool = True
+
+
+@dataclass(frozen=True)
+class _LabelFields:
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    code: Code | None = None
+    category: Code | None = None
+
+
+@dataclass(frozen=True)
+class _TaskFields:
+    name: str
+    input: _InputFields
+    labels: tuple[_LabelFields, ...]
+    regions: dict[str, list[int]] = field(default_factory=dict)
+
+
+def read_task(name_or_file: str) -> Task:
+    """`glioma`, or a YAML file that describes another task."""
+    if name_or_file == GLIOMA.name:
+        return GLIOMA
+    fields = read_config(Path(name_or_file), _TaskFields)
+    labels = tuple(Label(**vars(label)) for label in fields.labels)
+    regions = {name: tuple(values) for name, values in fields.regions.items()}
+    return Task(fields.name, InputSpec(**vars(fields.input)), labels, regions)

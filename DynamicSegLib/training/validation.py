@@ -1,0 +1,124 @@
+"""Cases that no network saw: what bank and router do on them, policy by policy, kept case by case."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from DynamicSegLib.backends.torch_backend import TorchBackend
+from DynamicSegLib.bank import Bank
+from DynamicSegLib.cost import Cost, count
+from DynamicSegLib.evaluation.metrics import Score, score_volume
+from DynamicSegLib.evaluation.overlaps import Overlaps
+from DynamicSegLib.evaluation.policies import Prices, compose, policies
+from DynamicSegLib.evaluation.structures import Structures
+from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.networks.decision import DecisionNetwork
+from DynamicSegLib.routing import DecisionRouter, Prediction
+from DynamicSegLib.training.cache import CachedCase
+from DynamicSegLib.training.measuring import run_bank
+
+
+@dataclass(frozen=True)
+class CaseValidation:
+    """One held-out case.
+
+    plans: options by policy. scores: by policy and structure. seconds of nothing: costs follow from the plans.
+    """
+
+    case: str
+    prediction: Prediction
+    overlaps: Overlaps
+    plans: Mapping[str, NDArray[np.int64]]
+    scores: Mapping[str, Mapping[str, Score]]
+    voxel_ml: float
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Runs a bank and a decision network on held-out cases.
+
+    Parameters
+    ----------
+    structures: in class indices.
+    folder: results are kept here; a case whose results are there is not run again.
+    distances: compute Hausdorff distances too (seconds a case).
+    """
+
+    bank: Bank
+    network: DecisionNetwork
+    structures: Structures
+    alpha: float
+    folder: Path
+    device: torch.device
+
+    def prices(self, size: tuple[int, int]) -> Prices:
+        """Costs on one slice of `size`."""
+        return Prices(self.bank.costs(size), count(self.network, (1, self.bank.channels, *size)))
+
+    def validate(
+        self, cases: Sequence[CachedCase], report: Callable[[str], None] = lambda text: None
+    ) -> list[CaseValidation]:
+        """All cases, in order."""
+        networks = [candidate.build().to(self.device).eval() for candidate in self.bank.candidates]
+        results = []
+        for case in cases:
+            path = self.folder / f"{case.record.case}.json"
+            if not path.is_file():
+                self._run(case, networks, path)
+            results.append(_read(path))
+            report(f"{case.record.case}: validated")
+        return results
+
+    def _run(self, case: CachedCase, networks: Sequence[nn.Module], path: Path) -> None:
+        volumes, reference = case.volumes(), case.classes()
+        labels = run_bank(volumes, networks, self.device)
+        overlaps = Overlaps.count(reference, labels, self.structures)
+        prediction = self._predict(volumes)
+        names = [candidate.name for candidate in self.bank.candidates]
+        plans = policies(prediction, overlaps, self.prices(case.record.shape[1:]), names, self.alpha)
+        scores = {
+            policy: score_volume(compose(options, labels), reference, self.structures, case.record.spacing_mm)
+            for policy, options in plans.items()
+        }
+        overlaps.save(path.with_suffix(".npz"))
+        content = {
+            "case": case.record.case,
+            "voxel_ml": float(np.prod(case.record.spacing_mm)) / 1000,
+            "prediction": {name: value.tolist() for name, value in vars(prediction).items()},
+            "plans": {policy: options.tolist() for policy, options in plans.items()},
+            "scores": {p: {name: asdict(score) for name, score in each.items()} for p, each in scores.items()},
+        }
+        write_text_whole(path, json.dumps(content))
+
+    def _predict(self, volumes: NDArray[np.float32]) -> Prediction:
+        backend = TorchBackend(str(self.device), "fp32", "validation")
+        size = volumes.shape[2:]
+        router = DecisionRouter(
+            backend.compile(self.network, self.bank.channels, size),  # type: ignore[arg-type]
+            lambda _: Cost(),
+        )
+        slices = volumes.transpose(1, 0, 2, 3)
+        parts = [router.predict(slices[first : first + 8]) for first in range(0, len(slices), 8)]
+        fields = ("quality", "area", "choice")
+        return Prediction(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
+
+
+def _read(path: Path) -> CaseValidation:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    raw = content["prediction"]
+    return CaseValidation(
+        content["case"],
+        Prediction(
+            np.array(raw["quality"], np.float32), np.array(raw["area"], np.float32), np.array(raw["choice"], np.int64)
+        ),
+        Overlaps.load(path.with_suffix(".npz")),
+        {policy: np.array(options, np.int64) for policy, options in content["plans"].items()},
+        {p: {n: Score(**s) for n, s in each.items()} for p, each in content["scores"].items()},
+        content["voxel_ml"],
+    )

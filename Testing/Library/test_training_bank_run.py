@@ -1,0 +1,136 @@
+"""Joint training of a bank."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.training.augmentation import Augmentation
+from DynamicSegLib.training.bank_run import BankRun
+from DynamicSegLib.training.config import BankConfig, CandidateConfig, DataConfig, OptimiserConfig
+from DynamicSegLib.training.export import export_bank, read_bank
+from DynamicSegLib.training.schedule import Detachment
+from Testing.Library.training_cases import tiny_cache
+
+CPU = torch.device("cpu")
+
+
+def config_of(folder: Path, **changes: object) -> BankConfig:
+    arguments = {"in_channels": 2, "out_channels": 3, "base": 4}
+    values: dict[str, object] = {
+        "output": folder / "run",
+        "data": DataConfig(folder / "cache", folder / "cases.csv", (0, 1)),
+        "candidates": (
+            CandidateConfig("S", "unet2d", arguments),
+            CandidateConfig("L", "unet2d", {**arguments, "base": 6}),
+        ),
+        "steps": 6,
+        "size": (16, 16),
+        "batch": 4,
+        "optimiser": OptimiserConfig(1e-2),
+        "augmentation": Augmentation(rotate_degrees=20, spatial_probability=1.0, noise=0.1, noise_probability=0.5),
+        "average": 0.9,
+        "precision": "fp32",
+        "checkpoint_every": 3,
+        "log_every": 2,
+    }
+    return BankConfig(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    BankRun(config_of(tmp_path, steps=60, log_every=20, checkpoint_every=60), CPU).train()
+    with (tmp_path / "run" / "log.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["20", "40", "60"]
+    assert float(rows[-1]["loss_L"]) < 0.8 * float(rows[0]["loss_L"])
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    unbroken = BankRun(config_of(tmp_path, output=tmp_path / "unbroken"), CPU).train()
+    first = BankRun(config_of(tmp_path), CPU)
+    for _ in range(3):
+        first._one_step()
+        first.step += 1
+    first.save()
+    second = BankRun(config_of(tmp_path), CPU)
+    assert second.step == 3
+    resumed = second.train()
+    for name, state in unbroken.items():
+        for key, value in state.items():
+            assert torch.equal(value, resumed[name][key]), (name, key)
+
+
+def test_detached_candidates_stand_still_while_the_others_go_on(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    run = BankRun(config_of(tmp_path, detachment=Detachment(("S",), 0.5)), CPU)
+    run.step = 3
+    before = {name: network.encoder.stem.weight.clone() for name, network in run.networks.items()}  # type: ignore[union-attr,operator]
+    losses = run._one_step()
+    assert set(losses) == {"L"}
+    assert torch.equal(before["S"], run.networks["S"].encoder.stem.weight)  # type: ignore[union-attr,arg-type]
+    assert not torch.equal(before["L"], run.networks["L"].encoder.stem.weight)  # type: ignore[union-attr,arg-type]
+
+
+def test_joint_training_gives_each_candidate_what_it_gets_alone(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    both = config_of(tmp_path)
+    joint = BankRun(both, CPU)
+    start = {name: {k: v.clone() for k, v in n.state_dict().items()} for name, n in joint.networks.items()}
+    joint._one_step()
+    alone = BankRun(config_of(tmp_path, candidates=both.candidates[1:], output=tmp_path / "alone"), CPU, start)
+    alone._one_step()
+    image = torch.randn(1, 2, 16, 16)
+    results = [run.networks["L"].eval()(image) for run in (joint, alone)]
+    # The mean over candidates halves the gradients, to which Adam is blind up to weight decay and its epsilon.
+    torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_checkpoint_of_another_bank_is_refused(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    BankRun(config_of(tmp_path), CPU).save()
+    with pytest.raises(TrainingError, match="remove the checkpoint"):
+        BankRun(config_of(tmp_path, candidates=config_of(tmp_path).candidates[:1]), CPU)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_cache(tmp_path)
+    run = BankRun(config_of(tmp_path), CPU)
+    run.save()
+    whole = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(TrainingError, match="previous one is untouched"):
+        run.save()
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == whole
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    run = BankRun(config_of(tmp_path), CPU)
+    torch.nn.init.constant_(run.networks["S"].decoder.head.weight, float("nan"))  # type: ignore[union-attr,arg-type]
+    with pytest.raises(TrainingError, match="loss of S is not a number at step 0"):
+        run.train()
+
+
+def test_exported_weights_come_back_as_a_bank(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    config = config_of(tmp_path)
+    states = BankRun(config, CPU).train()
+    export_bank(config.output, config.candidates, states, 2)
+    bank = read_bank(config.output)
+    assert bank.options == ("skip", "S", "L")
+    network = bank.candidates[0].build().eval()
+    for key, value in network.network.state_dict().items():  # type: ignore[union-attr]
+        assert torch.equal(value, states["S"][key])
+
+
+def test_an_unfinished_bank_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="holds no finished bank"):
+        read_bank(tmp_path)
