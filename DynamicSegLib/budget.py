@@ -8,17 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from DynamicSegLib.bundle import CurvePoint
 from DynamicSegLib.errors import BudgetError
+from DynamicSegLib.knapsack import best_options, hull_steps
 from DynamicSegLib.routing import Prediction
 
-# Up to this many combinations all are tried.
-_EXHAUSTIVE = 100_000
 CURVE_SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 # A slice with less predicted foreground (pixels) is not worth a run: its false positives weigh more.
 SMALLEST_STAKE_PIXELS = 4.0
@@ -147,7 +145,7 @@ def plan_within(
     options = np.zeros(prediction.slices, np.int64)
     for index, option in pinned.items():
         options[index] = option
-    options[free], gap = _best(values[free], np.asarray(costs, np.int64), budget - fixed)
+    options[free], gap = best_options(values[free], np.asarray(costs, np.int64), budget - fixed)
     total = float(prediction.area.sum(dtype=np.float64))
     return Plan(
         options,
@@ -219,10 +217,21 @@ def predicted_quality(prediction: Prediction, options: NDArray[np.int64]) -> flo
     return float((prediction.area.astype(np.float64) * quality).sum() / total)
 
 
-def upgrades(prediction: Prediction, costs: Sequence[int]) -> list[tuple[int, int]]:
-    """All worthwhile (slice, option) steps in the order of predicted gain per cost; each slice's own steps ascend."""
-    steps = _hull_steps(_values(prediction), np.asarray(costs, np.int64))
-    return [(int(index), int(option)) for index, option in zip(steps.index, steps.option, strict=True)]
+@dataclass(frozen=True)
+class Upgrade:
+    """A worthwhile step of one slice to a better option. gain: pixels of overlap, predicted. first: from nothing."""
+
+    slice: int
+    option: int
+    gain: float
+    first: bool
+
+
+def upgrades(prediction: Prediction, costs: Sequence[int]) -> list[Upgrade]:
+    """All worthwhile steps in the order of predicted gain per extra cost; each slice's own steps ascend."""
+    steps = hull_steps(_values(prediction), np.asarray(costs, np.int64))
+    columns = zip(steps.index, steps.option, steps.gain, steps.before, strict=True)
+    return [Upgrade(int(i), int(option), float(gain), bool(before == 0)) for i, option, gain, before in columns]
 
 
 def _values(prediction: Prediction) -> NDArray[np.float64]:
@@ -231,79 +240,3 @@ def _values(prediction: Prediction) -> NDArray[np.float64]:
     values = area[:, None] * prediction.quality.astype(np.float64)
     values[:, 0] = 0.0
     return values
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """Steps along the slices' convex hulls, sorted by gain per cost, best first."""
-
-    index: NDArray[np.int64]
-    option: NDArray[np.int64]
-    cost: NDArray[np.int64]
-    gain: NDArray[np.float64]
-    before: NDArray[np.int64]  # the option that the step starts from
-
-
-def _hull_steps(values: NDArray[np.float64], costs: NDArray[np.int64]) -> _Steps:
-    slices, count = values.shape
-    rows = np.arange(slices)
-    current = np.zeros(slices, np.int64)
-    parts: list[tuple[NDArray[np.int64], ...]] = []
-    ratios: list[NDArray[np.float64]] = []
-    gains: list[NDArray[np.float64]] = []
-    for _ in range(count - 1):
-        extra = costs[None, :] - costs[current][:, None]
-        gain = values - values[rows, current][:, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where((extra > 0) & (gain > 0), gain / extra, np.where((extra <= 0) & (gain > 0), np.inf, 0.0))
-        best = ratio.argmax(axis=1)
-        moving = np.flatnonzero(ratio[rows, best] > 0)
-        if not moving.size:
-            break
-        target = best[moving]
-        parts.append((moving, target, extra[moving, target], current[moving]))
-        ratios.append(ratio[moving, target])
-        gains.append(gain[moving, target])
-        current[moving] = target
-    if not parts:
-        none = np.zeros(0, np.int64)
-        return _Steps(none, none, none, np.zeros(0), none)
-    index, option, cost, before = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(-np.concatenate(ratios), kind="stable")
-    return _Steps(index[order], option[order], cost[order], np.concatenate(gains)[order], before[order])
-
-
-def _best(values: NDArray[np.float64], costs: NDArray[np.int64], budget: int) -> tuple[NDArray[np.int64], float]:
-    slices, count = values.shape
-    if slices and count**slices <= _EXHAUSTIVE:
-        return _exhaustive(values, costs, budget), 0.0
-    steps = _hull_steps(values, costs)
-    chosen = np.zeros(slices, np.int64)
-    left, gap = budget, -1.0
-    # Fitting steps up to the first that does not fit, at once; the rest one by one.
-    fits = np.flatnonzero(np.cumsum(steps.cost) > budget)
-    prefix = int(fits[0]) if fits.size else len(steps.cost)
-    chosen[steps.index[:prefix]] = steps.option[:prefix]
-    left -= int(steps.cost[:prefix].sum())
-    bound = 0.0
-    if prefix < len(steps.cost):
-        bound = float(steps.gain[prefix] / steps.cost[prefix]) * left
-    bought = 0.0
-    for place in range(prefix, len(steps.cost)):
-        index = steps.index[place]
-        if steps.cost[place] <= left and chosen[index] == steps.before[place]:
-            chosen[index] = steps.option[place]
-            left -= int(steps.cost[place])
-            bought += float(steps.gain[place])
-    gap = max(0.0, bound - bought)
-    return chosen, gap
-
-
-def _exhaustive(values: NDArray[np.float64], costs: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
-    slices, count = values.shape
-    combinations = np.array(list(product(range(count), repeat=slices)), np.int64)
-    spent = costs[combinations].sum(axis=1)
-    worth = values[np.arange(slices), combinations].sum(axis=1)
-    worth[spent > budget] = -np.inf
-    best = np.flatnonzero(worth >= worth.max() - 1e-12)
-    return combinations[best[spent[best].argmin()]]

@@ -77,7 +77,7 @@ class Run:
         self.costs = bundle.bank.costs(size, setting)
         self.router_cost = router.cost(size)
         self._size = size
-        self._batch = batch or max(1, backend.batch * REFERENCE_PIXELS // (size[0] * size[1]))
+        self.batch = batch or max(1, backend.batch * REFERENCE_PIXELS // (size[0] * size[1]))
         self._compiled: dict[int, Compiled] = {}
         self._results: dict[tuple[int, int], _Result] = {}
         self._chosen = np.zeros(study.slices, np.int64)
@@ -102,8 +102,8 @@ class Run:
         if self._prediction is None:
             started = time.perf_counter()
             parts = [
-                self.router.predict(self._slices(range(first, min(first + self._batch, self.study.slices))))
-                for first in range(0, self.study.slices, self._batch)
+                self.router.predict(self._slices(range(first, min(first + self.batch, self.study.slices))))
+                for first in range(0, self.study.slices, self.batch)
             ]
             self._prediction = Prediction(
                 np.concatenate([part.quality for part in parts]),
@@ -176,7 +176,7 @@ class Run:
     def _calibrate(self) -> None:
         """Measure every candidate once: a warm-up and the median of three batches."""
         if not self.calibration.known:
-            sample = self._slices(range(min(self._batch, self.study.slices)))
+            sample = self._slices(range(min(self.batch, self.study.slices)))
             self.calibration.measure(lambda option: _milliseconds_a_slice(self._runner(option), sample))
 
     def execute(self, plan: Plan) -> Iterator[Step]:
@@ -194,7 +194,7 @@ class Run:
             yield Step(tuple(done.tolist()), None, self._macs_spent, done.size, len(options))
         while waiting:
             option = min(int(options[i]) for i in waiting)
-            batch = [i for i in waiting if options[i] == option][: self._batch]
+            batch = [i for i in waiting if options[i] == option][: self.batch]
             self._compute(batch, option)
             waiting = [i for i in waiting if i not in batch]
             if plan.seconds is not None and waiting:

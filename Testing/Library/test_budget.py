@@ -190,4 +190,11 @@ def test_an_alpha_outside_zero_to_one_is_refused(alpha: float) -> None:
 
 def test_upgrades_come_in_the_order_of_gain_per_cost() -> None:
     given_prediction = prediction([[0.0, 0.5, 0.6], [0.0, 0.5, 0.6]], [100.0, 1000.0])
-    assert upgrades(given_prediction, [0, 10, 20]) == [(1, 1), (1, 2), (0, 1), (0, 2)]
+    steps = upgrades(given_prediction, [0, 10, 20])
+    assert [(step.slice, step.option, step.first) for step in steps] == [
+        (1, 1, True),
+        (1, 2, False),
+        (0, 1, True),
+        (0, 2, False),
+    ]
+    assert [step.gain for step in steps] == pytest.approx([500, 100, 50, 10], rel=1e-5)
