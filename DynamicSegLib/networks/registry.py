@@ -11,6 +11,7 @@ from torch import nn
 
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.decision import BACKBONES, DecisionNetwork
+from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.slimmable_unet import SlimmableUNet2DConfiguration
 from DynamicSegLib.networks.transbts import TransBTS2D
 from DynamicSegLib.networks.unet import UNet2D
@@ -65,6 +66,7 @@ _ENTRIES: Mapping[str, _Entry] = {
     "slimmable-unet2d": _Entry(
         lambda: SlimmableUNet2DConfiguration, lambda arguments: 8 if arguments["resolution"] is None else 1, {}
     ),
+    "med-danet-v2": _ours(DynamicNetwork, 1),
     "decision": _ours(DecisionNetwork, 1),
     **{name: _ours(backbone, 1) for name, backbone in BACKBONES.items()},
     "monai:AttentionUnet": _monai("AttentionUnet", _stride_product),
