@@ -8,7 +8,6 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from DynamicSegLib.bundle import Label
 from DynamicSegLib.scene.chart import Chart, create_chart, fill_chart
 from DynamicSegLib.scene.decisions import fill_table, table_node_from_decisions
 from DynamicSegLib.scene.placement import free_name, place_beside
@@ -102,12 +101,12 @@ def republish(result: ResultNodes, segmentation: Segmentation) -> None:
 
 def title_of(segmentation: Segmentation) -> str:
     """What was spent, in one line."""
-    spent = segmentation.spent.macs
     asked = segmentation.asked_macs
-    of = f" of {asked / GIGA:,.0f} allowed" if asked else ""
-    return f"{spent / GIGA:,.0f} GMAC spent{of}"
+    of = f" of {giga_in_words(asked)} allowed" if asked else ""
+    return f"{giga_in_words(segmentation.spent.macs)} GMAC spent{of}"
 
 
-def legend(labels: tuple[Label, ...], volumes_ml: Mapping[str, float]) -> str:
-    """Volumes in words: `edema 61.2 mL, necrosis 4.0 mL`."""
-    return ", ".join(f"{label.name} {volumes_ml[label.name]:.1f} mL" for label in labels)
+def giga_in_words(macs: float) -> str:
+    """Billions of multiply-accumulates with as many digits as say something."""
+    giga = macs / GIGA
+    return f"{giga:,.0f}" if giga >= 10 else f"{giga:.2g}"

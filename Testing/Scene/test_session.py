@@ -94,9 +94,8 @@ def test_a_transformed_scan_gives_the_same_labels_under_the_same_transform(
 def test_a_flipped_scan_gives_flipped_labels_and_its_own_slice_indices(
     scene: Any, volumes: dict[str, Any], bundle: Any
 ) -> None:
-    from tiny import head_images
-
     from DynamicSegLib.scene.volumes import volume_node_from_image
+    from Testing.tiny import head_images
 
     plain = new_session(volumes, bundle)
     exhaust(plain.segment(BUDGET))

@@ -1,0 +1,380 @@
+"""DynamicSeg in 3D Slicer: load a scan, pick a budget, Apply."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+if importlib.util.find_spec("DynamicSegLib") is None:
+    # An installed extension has the library beside this file, a checkout one folder up.
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from DynamicSegPanel.BudgetControl import BudgetControl
+from DynamicSegPanel.Dependencies import ensureDependencies
+from DynamicSegPanel.Export import exportResult
+from DynamicSegPanel.Inputs import Inputs
+from DynamicSegPanel.Message import Message
+from DynamicSegPanel.Pins import Pins
+from DynamicSegPanel.ResultView import ResultView
+from DynamicSegPanel.RunControl import RunControl
+
+from DynamicSegLib.budget import Budget
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.errors import DynamicSegError
+
+SAMPLE_NAME = "DynamicSegPhantom"
+# After the last change of the inputs, before they are looked at.
+PREPARE_MILLISECONDS = 300
+
+
+class DynamicSeg(ScriptedLoadableModule):
+    """What Slicer's module list shows."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = "DynamicSeg"
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["The DynamicSeg developers"]
+        self.parent.helpText = _(
+            "Segments a scan slice by slice and spends computing only where a slice needs it. Choose the volumes of "
+            "one patient, choose a budget, press Apply; then see what each slice got and why. For research, not for "
+            "diagnosis."
+        )
+        self.parent.acknowledgementText = _(
+            "Implements Med-DANet (ECCV 2022), Med-DANet V2 (WACV 2024) and MutualNet (ECCV 2020)."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Adds the phantom to the Sample Data module; it is computed, nothing is downloaded."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="DynamicSeg",
+        sampleName=SAMPLE_NAME,
+        sampleDescription=_("Head with a tumor (made up)"),
+        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "DynamicSegPhantom.png"),
+        uris="",
+        fileNames="",
+        nodeNames="",
+        customDownloader=lambda source: loadSample(),
+    )
+
+
+def loadSample() -> list[vtkMRMLScalarVolumeNode]:
+    """Computes the phantom's four volumes and shows the first; returns their nodes."""
+    from DynamicSegLib.scene.volumes import volume_node_from_image
+    from DynamicSegLib.synthesis.phantom import SAMPLE_SEED, SMALL_SLICES, make_phantom
+
+    phantom = make_phantom(SAMPLE_SEED, SMALL_SLICES)
+    nodes = [volume_node_from_image(image, f"Phantom_{name}") for name, image in phantom.images.items()]
+    slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
+    return nodes
+
+
+@parameterNodeWrapper
+class DynamicSegParameterNode:
+    """All choices of the user, saved with the scene. The volumes are node references `Volume.<modality>` beside them.
+
+    bundle - Name of the model.
+    budget - Number of the budget, in budgetUnit.
+    budgetUnit - share (of full effort, in percent), macs (in billions), seconds, or automatic.
+    device - auto, cpu or cuda.
+    mask - Brain mask for scans that are not skull-stripped.
+    pins - Option by slice index that the user chose, as JSON.
+    """
+
+    bundle: str = "glioma"
+    budget: float = 40.0
+    budgetUnit: str = "share"
+    device: str = "auto"
+    mask: vtkMRMLScalarVolumeNode
+    pins: str = "{}"
+
+
+class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: wires its parts to the logic and holds no computation."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: DynamicSegLogic | None = None
+        self.session: Any = None
+        self._parameterNode: Any = None
+        self._parameterNodeGuiTag: Any = None
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/DynamicSeg.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = DynamicSegLogic()
+        self._prepareTimer = qt.QTimer()
+        self._prepareTimer.setSingleShot(True)
+        self._prepareTimer.setInterval(PREPARE_MILLISECONDS)
+        self._prepareTimer.connect("timeout()", self.prepare)
+        self.message = Message(self.ui.messageLabel)
+        self.runControl = RunControl(self.ui)
+        self.resultView = ResultView(self.ui)
+        self.pins = Pins(self.ui, self.resultView, lambda: self.begin("update"))
+        self.budget = BudgetControl(self.ui, self.onBudgetChanged)
+        self.inputs = Inputs(self.ui, self.message, self.onInputsChanged)
+        self.inputs.fillBundles()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        self.ui.sampleButton.connect("clicked(bool)", self.onSample)
+        self.ui.applyButton.connect("clicked(bool)", self.onApply)
+        self.ui.exportButton.connect("clicked(bool)", self.onExport)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the application closes and the module widget is destroyed."""
+        self.runControl.stop()
+        self.resultView.close()
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+        self.showLastResult()
+
+    def exit(self) -> None:
+        """Called each time the user opens a different module."""
+        if self._parameterNode and self._parameterNodeGuiTag is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self._parameterNodeGuiTag = None
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        self.runControl.stop()
+        self.session = None
+        self.resultView.setResult(None)
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        self.message.clear()
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        if self.parent.isEntered:
+            self.setParameterNode(None)
+            self.initializeParameterNode()
+            self.showLastResult()
+
+    def onNodeAdded(self, caller: Any, event: Any) -> None:
+        if not self.runControl.running:
+            qt.QTimer.singleShot(0, self.inputs.guess)  # the node gets its name and voxels after this event
+
+    def initializeParameterNode(self) -> None:
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: Any | None) -> None:
+        """Shows the choices of a parameter node and follows it; None while there is no scene."""
+        if self._parameterNode and self._parameterNodeGuiTag is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+        self._parameterNode, self._parameterNodeGuiTag = None, None
+        if parameterNode is not None:
+            self.budget.restore(parameterNode.budgetUnit, parameterNode.budget)
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+        self._parameterNode = parameterNode
+        self.inputs.setParameterNode(parameterNode)
+        self.pins.setParameterNode(parameterNode)
+
+    def showLastResult(self) -> None:
+        """After loading a scene: its newest result, with all links between chart, table and views."""
+        from DynamicSegLib.scene.result import last_result
+
+        if self.resultView.result is None and not self.runControl.running:
+            self.resultView.setResult(last_result())
+            self.pins.refresh()
+
+    def onInputsChanged(self) -> None:
+        """Forgets what was computed for other inputs, and looks at the new ones soon."""
+        if self.runControl.running:
+            return
+        self.runControl.stop()
+        self.session = None
+        self.budget.setBundle(self.inputs.bundle)
+        missing = self.inputs.missing
+        self.ui.applyButton.enabled = not missing
+        self.ui.applyButton.toolTip = _("Choose {names}.").format(names=", ".join(missing)) if missing else ""
+        if not missing:
+            self._prepareTimer.start()
+
+    def prepare(self) -> None:
+        """Brings the volumes onto one grid ahead of Apply, so that its warnings are read before."""
+        if self.session is None and not self.inputs.missing and not self.runControl.running:
+            self.session = self.newSession()
+            self.runControl.inBackground(self.session.prepare(), self.onPrepared)
+
+    def newSession(self) -> Any:
+        return self.logic.newSession(self.inputs.volumes, self.inputs.bundle, self.inputs.mask, self.inputs.device)
+
+    def onPrepared(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.fail(error)
+            return
+        self.message.show("warning", self.session.study.warnings)
+        self.budget.setRun(None, self.session.study.slices)
+
+    def onBudgetChanged(self) -> None:
+        if self._parameterNode:
+            self._parameterNode.budgetUnit, self._parameterNode.budget = self.budget.unit, self.budget.value
+
+    def onSample(self, checked: bool) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The sample could not be made."), waitCursor=True):
+            loadSample()
+
+    def onApply(self, checked: bool) -> None:
+        if self.runControl.stop():
+            self.ui.statusLabel.text = _("Cancelled. The scene is as it was before.")
+        else:
+            self.begin("segment")
+
+    def begin(self, what: str) -> None:
+        """Starts `segment` or `update` of the session with the choices of the panel."""
+        self._prepareTimer.stop()
+        self.message.clear()
+        try:
+            ensureDependencies(self.resourcePath("requirements.txt"))
+            self.session = self.session or self.newSession()
+            self.logic.showVolumes(self.inputs.volumes)
+            steps = getattr(self.session, what)(budget=self.budget.budget(), pins=self.pins.options())
+        except DynamicSegError as error:
+            self.fail(error)
+            return
+        self.runControl.begin(steps, self.onEnd)
+
+    def onEnd(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.fail(error)
+            return
+        session = self.session
+        self.resultView.setResult(session.result)
+        self.resultView.showChart()
+        self.pins.applied()
+        self.inputs.showDevice(session.run.backend.facts)
+        self.budget.learnSpeed(sum(session.segmentation.seconds.values()), session.segmentation.spent.macs)
+        self.budget.setRun(session.run, session.study.slices)
+        self.message.show("warning", session.segmentation.summary()["warnings"])
+        self.ui.statusLabel.text = _("Done in {seconds} s.").format(
+            seconds=f"{sum(session.segmentation.seconds.values()):.1f}"
+        )
+
+    def fail(self, error: BaseException) -> None:
+        """Says what failed where the user looks, and what only developers read in the console."""
+        self.message.showError(error)
+        if not isinstance(error, DynamicSegError):
+            import logging
+
+            logging.error("DynamicSeg failed", exc_info=error)
+
+    def onExport(self, checked: bool) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Export into"))
+        if folder:
+            self.export(folder)
+
+    def export(self, folder: str) -> None:
+        """Writes the files of the result that is shown."""
+        result = self.resultView.result
+        segmentation = self.session.segmentation if self.session and self.session.result is result else None
+        try:
+            names = exportResult(folder, result.table, segmentation)
+        except DynamicSegError as error:
+            self.fail(error)
+            return
+        self.ui.statusLabel.text = _("Written: {names}").format(names=", ".join(names))
+
+
+class DynamicSegLogic(ScriptedLoadableModuleLogic):
+    """Everything that needs no panel."""
+
+    def getParameterNode(self) -> DynamicSegParameterNode:
+        return DynamicSegParameterNode(super().getParameterNode())
+
+    def newSession(self, volumes: dict[str, Any], bundle: Bundle, mask: Any = None, device: str = "auto") -> Any:
+        """A `scene.session.SceneSession` whose steps are short enough for a panel."""
+        from DynamicSegLib.scene.session import SceneSession, Settings
+
+        return SceneSession(volumes, bundle, mask, Settings(device=device, batch=1))
+
+    def showVolumes(self, volumes: dict[str, Any]) -> None:
+        """Shows the first volume in the slice views where they show nothing."""
+        layers = [node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")]
+        if not any(layers) and volumes:
+            slicer.util.setSliceViewerLayers(background=next(iter(volumes.values())), fit=True)
+
+    def process(
+        self,
+        volumes: dict[str, vtkMRMLScalarVolumeNode],
+        bundle: str = "glioma",
+        budget: str | None = None,
+        mask: vtkMRMLScalarVolumeNode | None = None,
+        pins: dict[int, int] | None = None,
+        device: str = "auto",
+        name: str | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Segments without panel and without popups.
+
+        :param volumes: one volume node for each modality of the model
+        :param bundle: name of the model, or the path of its folder
+        :param budget: "300G" multiply-accumulates, "40%" of the full effort, "5s", or None for the papers' rule
+        :param mask: brain mask for scans that are not skull-stripped
+        :param pins: option by slice index
+        :param device: auto, cpu or cuda
+        :param name: of the segmentation node
+        :return: the nodes (segmentation, table, chart) and the summary that the command line writes
+        :raises DynamicSegError: says what failed and what to do; the scene is left as it was
+        """
+        from DynamicSegLib.scene.session import SceneSession, Settings
+
+        session = SceneSession(volumes, load_bundle(bundle), mask, Settings(device=device))
+        for _progress in session.segment(Budget.parse(budget) if budget else None, pins=pins, name=name):
+            pass
+        return session.result, session.segmentation.summary()
+
+
+class DynamicSegTest(ScriptedLoadableModuleTest):
+    """The self-test that Slicer runs: the sample, segmented by the first model that is installed."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        self.setUp()
+        self.test_the_sample_is_segmented()
+
+    def test_the_sample_is_segmented(self) -> None:
+        if importlib.util.find_spec("torch") is None:
+            self.delayDisplay("Skipped: torch is not installed, and tests install nothing")
+            return
+        from DynamicSegLib.bundles import find_bundles
+
+        nodes = loadSample()
+        bundle = load_bundle(next(iter(find_bundles())))
+        volumes = dict(zip(bundle.input.modalities, nodes, strict=True))
+        result, summary = DynamicSegLogic().process(volumes, str(bundle.folder), "20%")
+        self.assertEqual(result.table.GetNumberOfRows(), summary["slices"])
+        self.assertLessEqual(summary["macs"]["spent"], summary["macs"]["asked"])
+        self.assertGreater(sum(summary["volumes_ml"].values()), 0)

@@ -1,0 +1,184 @@
+"""The main control: how much may be spent, and what that buys."""
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from DynamicSegLib.budget import Budget, Unit
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.engine import Run
+from DynamicSegPanel.CurvePicture import Curve, curvePixmap
+
+GIGA = 1e9
+# The papers' rule, without a budget.
+AUTOMATIC = "automatic"
+USUAL_SLICES = 155
+USUAL_SECONDS = 60.0
+CURVE_POINTS = 20
+# A difference in Dice below this is none that anybody could see.
+NOTICEABLE = 0.005
+SPEED_SETTING = "DynamicSeg/SecondsPerGigaMac"
+
+
+class BudgetControl:
+    """A slider with its unit, the quality-cost curve with the chosen point, and the forecast in words.
+
+    The curve is the model's own until the router has looked at the scan; from then on it is this scan's.
+    """
+
+    def __init__(self, ui: Any, onChanged: Callable[[], None]) -> None:
+        self._ui, self._onChanged = ui, onChanged
+        self._bundle: Bundle | None = None
+        self._slices = USUAL_SLICES
+        self._curve: Curve | None = None
+        self._share = 0.4
+        self._updating = False
+        titles = {
+            Unit.SHARE.value: _("% of full effort"),
+            Unit.MACS.value: _("GMAC"),
+            Unit.SECONDS.value: _("seconds"),
+            AUTOMATIC: _("as the model decides"),
+        }
+        for unit, title in titles.items():
+            ui.unitSelector.addItem(title, unit)
+        ui.unitSelector.connect("currentIndexChanged(int)", self._onUnit)
+        ui.budgetSlider.connect("valueChanged(double)", self._onValue)
+
+    @property
+    def unit(self) -> str:
+        return str(self._ui.unitSelector.itemData(self._ui.unitSelector.currentIndex))
+
+    @property
+    def value(self) -> float:
+        """The budget's number in its unit."""
+        return float(self._ui.budgetSlider.value)
+
+    def budget(self) -> Budget | None:
+        """What the library takes; None for the papers' rule."""
+        if self.unit == AUTOMATIC:
+            return None
+        scale = {Unit.SHARE.value: 0.01, Unit.MACS.value: GIGA, Unit.SECONDS.value: 1.0}[self.unit]
+        return Budget(self.value * scale, Unit(self.unit))
+
+    def restore(self, unit: str, value: float) -> None:
+        """Shows a budget that was saved with the scene."""
+        place = self._ui.unitSelector.findData(unit)
+        if place < 0:
+            return
+        self._updating = True
+        self._ui.unitSelector.currentIndex = place
+        self._share = min(1.0, value / self._full(unit))
+        self._updating = False
+        self._place()
+
+    def setBundle(self, bundle: Bundle | None) -> None:
+        """Follows the chosen model."""
+        self._bundle = bundle
+        self._curve = _curveOfBundle(bundle) if bundle is not None else None
+        self._place()
+
+    def setRun(self, run: Run | None, slices: int | None = None) -> None:
+        """Follows the scan: its number of slices, and its own curve as soon as the router has seen it."""
+        self._slices = slices or USUAL_SLICES
+        if run is not None:
+            self._curve = _curveOfRun(run)
+        elif self._bundle is not None:
+            self._curve = _curveOfBundle(self._bundle)
+        self._place()
+
+    def learnSpeed(self, seconds: float, macs: int) -> None:
+        """Remembers how fast this computer was, for the next forecast."""
+        if macs > 0:
+            slicer.app.userSettings().setValue(SPEED_SETTING, seconds / (macs / GIGA))
+            self._describe()
+
+    def _onUnit(self, place: int) -> None:
+        if not self._updating:
+            self._place()
+            self._onChanged()
+
+    def _onValue(self, value: float) -> None:
+        if not self._updating:
+            self._share = value / self._full(self.unit)
+            self._describe()
+            self._onChanged()
+
+    def _full(self, unit: str) -> float:
+        """What the costliest network on every slice takes, in a unit."""
+        if unit in (Unit.SHARE.value, AUTOMATIC) or self._bundle is None:
+            return 100.0
+        costs = self._bundle.bank.costs(self._bundle.input.size)
+        giga = max(cost.macs for cost in costs) * self._slices / GIGA
+        if unit == Unit.MACS.value:
+            return giga
+        speed = _knownSpeed()
+        return giga * speed if speed else USUAL_SECONDS
+
+    def _place(self) -> None:
+        """Gives the slider the range of its unit, at the same share as before."""
+        full, share, slider = self._full(self.unit), self._share, self._ui.budgetSlider
+        self._updating = True
+        slider.enabled = self._bundle is not None and self.unit != AUTOMATIC
+        slider.decimals = 0 if full >= 20 else 1
+        slider.singleStep = full / 100
+        slider.minimum = full / 100
+        slider.maximum = full
+        slider.value = share * full
+        self._updating = False
+        self._describe()
+
+    def _describe(self) -> None:
+        label = self._ui.forecastLabel
+        self._ui.curveLabel.visible = self._curve is not None and self.unit != AUTOMATIC
+        if self.unit == AUTOMATIC:
+            label.text = _("The model decides slice by slice what is worth its cost, as it was trained to.")
+            return
+        sentences = []
+        if self._curve is not None:
+            self._ui.curveLabel.setPixmap(curvePixmap(self._curve, self._share))
+            sentences.append(_qualityInWords(self._curve.at(self._share), self._curve.at(1.0)))
+        sentences.append(self._timeInWords())
+        label.text = " ".join(sentences)
+
+    def _timeInWords(self) -> str:
+        speed = _knownSpeed()
+        if not speed:
+            return _("How long it takes is known after the first run on this computer.")
+        seconds = self._share * self._full(Unit.MACS.value) * speed
+        return _("About {seconds} s on this computer.").format(seconds=max(1, round(seconds)))
+
+
+def _qualityInWords(quality: float, best: float) -> str:
+    loss = best - quality
+    if loss < NOTICEABLE:
+        return _("Expected agreement with an expert (Dice) {quality}: as good as this model gets.").format(
+            quality=f"{quality:.2f}"
+        )
+    return _("Expected agreement with an expert (Dice) {quality}, {loss} below this model's best.").format(
+        quality=f"{quality:.2f}", loss=f"{loss:.2f}"
+    )
+
+
+def _curveOfBundle(bundle: Bundle) -> Curve | None:
+    if len(bundle.curve) < 2:
+        return None
+    points = sorted(bundle.curve, key=lambda point: point.share)
+    return Curve(
+        [point.share for point in points],
+        [sum(p.measured.values()) / len(p.measured) if p.measured else p.predicted for p in points],
+    )
+
+
+def _curveOfRun(run: Run) -> Curve:
+    full = max(cost.macs for cost in run.costs) * run.study.slices
+    smallest = run.smallest_budget_macs / full
+    shares = [smallest + (1 - smallest) * (place / (CURVE_POINTS - 1)) ** 2 for place in range(CURVE_POINTS)]
+    # The last hair of rounding must not fall below the router's own cost.
+    budgets = [Budget(max(share * full, run.smallest_budget_macs), Unit.MACS) for share in shares]
+    return Curve(shares, [run.plan(budget).quality for budget in budgets])
+
+
+def _knownSpeed() -> float:
+    return float(slicer.util.settingsValue(SPEED_SETTING, 0.0, converter=float))
