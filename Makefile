@@ -10,8 +10,8 @@ DEMO := demo-output
 
 demo: $(VENV)/.demo
 	$(BIN)/dynamicseg synthesize --output $(DEMO)/phantom --size small --seed 0
-	$(BIN)/dynamicseg segment $(DEMO)/phantom/phantom-0 --output $(DEMO)/result
-	$(BIN)/dynamicseg evaluate $(DEMO)/result/segmentation.nii.gz $(DEMO)/phantom/phantom-0/phantom-0_seg.nii.gz
+	$(BIN)/dynamicseg segment $(DEMO)/phantom/phantom_0000 --output $(DEMO)/result
+	$(BIN)/dynamicseg evaluate $(DEMO)/result/segmentation.nii.gz $(DEMO)/phantom/phantom_0000/phantom_0000_seg.nii.gz
 	@echo "Look at $(DEMO)/result/chart.png"
 
 test: $(VENV)/.test

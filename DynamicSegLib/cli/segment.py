@@ -56,11 +56,13 @@ def run(options: argparse.Namespace) -> int:
     from DynamicSegLib.bundles import load_bundle
     from DynamicSegLib.files import written_together
     from DynamicSegLib.reading import read_case, read_volume
+    from DynamicSegLib.reporting.chart import import_figure
     from DynamicSegLib.reporting.tables import write_results
     from DynamicSegLib.study import build_study
 
     budget = None if options.budget is None else Budget.parse(options.budget)
     volumes = volumes_by_name(options)
+    import_figure()  # says now, not after the work, that matplotlib is missing
     started = time.perf_counter()
     bundle = load_bundle(options.bundle)
     loaded = time.perf_counter()
