@@ -13,16 +13,19 @@ A second `plan` and `execute` on the same run computes only slices whose option 
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from DynamicSegLib.backends.base import Backend, Compiled
+from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.budget import Budget, Plan, Unit, plan_by_alpha, plan_within, quality_cost_curve
 from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.calibration import Calibration
+from DynamicSegLib.cost import Cost
 from DynamicSegLib.errors import BudgetError
+from DynamicSegLib.execution import CandidateExecution, Execution
 from DynamicSegLib.routing import Prediction, Router
 from DynamicSegLib.segmentation import Decision, Segmentation
 from DynamicSegLib.study import Study
@@ -49,6 +52,8 @@ class Step:
 class _Result:
     labels: NDArray[np.uint8]
     milliseconds: float
+    cost: Cost
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Run:
@@ -61,6 +66,7 @@ class Run:
     backend: of `backends.choice`.
     setting: `whole` slices (default), or `window` for overlapping windows of 128 pixels (Med-DANet, Table 3).
     batch: slices run at once at most; by default what the backend likes at this in-plane size.
+    execution: the method's own way to run options; by default each candidate is one network.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Run:
         backend: Backend,
         setting: str = "whole",
         batch: int | None = None,
+        execution: Execution | None = None,
     ) -> None:
         self.study, self.bundle, self.router, self.backend, self.setting = study, bundle, router, backend, setting
         size = study.grid.shape[1:]
@@ -78,7 +85,7 @@ class Run:
         self.router_cost = router.cost(size)
         self._size = size
         self.batch = batch or max(1, backend.batch * REFERENCE_PIXELS // (size[0] * size[1]))
-        self._compiled: dict[int, Compiled] = {}
+        self.execution = execution or CandidateExecution(bundle, backend, size, setting)
         self._results: dict[tuple[int, int], _Result] = {}
         self._chosen = np.zeros(study.slices, np.int64)
         self._macs_spent = 0
@@ -177,7 +184,7 @@ class Run:
         """Measure every candidate once: a warm-up and the median of three batches."""
         if not self.calibration.known:
             sample = self._slices(range(min(self.batch, self.study.slices)))
-            self.calibration.measure(lambda option: _milliseconds_a_slice(self._runner(option), sample))
+            self.calibration.measure(lambda option: _milliseconds_a_slice(self.execution, option, sample))
 
     def execute(self, plan: Plan) -> Iterator[Step]:
         """Run a plan, cheapest options first, in steps of one batch; stop iterating to cancel.
@@ -213,26 +220,20 @@ class Run:
         return [i for i in waiting if options[i]]
 
     def _compute(self, batch: list[int], option: int) -> None:
-        runner = self._runner(option)
+        self.execution.prepare(option)
         started = time.perf_counter()
-        (classes,) = runner(self._slices(batch))
+        outcome = self.execution.run(option, self._slices(batch))
         seconds = time.perf_counter() - started
         values = np.array([0, *(label.value for label in self.bundle.labels)], np.uint8)
         each = 1000 * seconds / len(batch)
-        for index, plane in zip(batch, classes, strict=True):
-            self._results[index, option] = _Result(values[plane], each)
+        costs = outcome.costs or (self.costs[option],) * len(batch)
+        extras = outcome.extras or ({},) * len(batch)
+        for index, plane, cost, extra in zip(batch, outcome.classes, costs, extras, strict=True):
+            self._results[index, option] = _Result(values[plane], each, cost, extra)
         self._chosen[batch] = option
-        self._macs_spent += self.costs[option].macs * len(batch)
+        self._macs_spent += sum(cost.macs for cost in costs)
         self._seconds["run"] += seconds
         self.calibration.observe(option, each, len(batch))
-
-    def _runner(self, option: int) -> Compiled:
-        if option not in self._compiled:
-            from DynamicSegLib.networks.classes import ClassesOnly
-
-            module = ClassesOnly(self.bundle.bank.candidates[option - 1].build(self.setting))
-            self._compiled[option] = self.backend.compile(module, len(self.bundle.input.modalities), self._size)
-        return self._compiled[option]
 
     def _slices(self, indices: list[int] | range) -> NDArray[np.float32]:
         return np.ascontiguousarray(self.study.volumes[:, list(indices)].swapaxes(0, 1))
@@ -263,6 +264,7 @@ class Run:
                 "backend": facts.name,
                 "precision": facts.precision,
                 "choice_of_backend": facts.reason,
+                **self.execution.facts,
             },
             warnings=self.study.warnings,
         )
@@ -270,7 +272,7 @@ class Run:
     def _decision(self, index: int, prediction: Prediction, options: tuple[str, ...]) -> Decision:
         option = int(self._chosen[index])
         result = self._results.get((index, option))
-        cost = self.router_cost + self.costs[option]
+        cost = self.router_cost + (result.cost if result else self.costs[option])
         return Decision(
             slice=self.study.native_slice_index(index),
             option=option,
@@ -279,14 +281,15 @@ class Run:
             paper_flops=cost.paper_flops,
             milliseconds=1000 * self._seconds["route"] / self.study.slices + (result.milliseconds if result else 0.0),
             quality={name: float(q) for name, q in zip(options, prediction.quality[index], strict=True)},
+            extra=result.extra if result else {},
         )
 
 
-def _milliseconds_a_slice(runner: Compiled, sample: NDArray[np.float32]) -> float:
-    runner(sample)
+def _milliseconds_a_slice(execution: Execution, option: int, sample: NDArray[np.float32]) -> float:
+    execution.run(option, sample)
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        runner(sample)
+        execution.run(option, sample)
         times.append(time.perf_counter() - started)
     return 1000 * statistics.median(times) / len(sample)

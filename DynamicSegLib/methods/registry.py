@@ -9,6 +9,7 @@ from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
+from DynamicSegLib.execution import CandidateExecution, Execution
 from DynamicSegLib.methods import med_danet, mutualnet
 from DynamicSegLib.routing import Router
 from DynamicSegLib.study import Study
@@ -18,11 +19,14 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Method:
-    """What a published method brings: its router, the router's cost, and its bank as published, without weights."""
+    """What a published method brings: its router, the router's cost, its bank as published, without weights, and its
+    own way to run an option where it has one.
+    """
 
     make_router: Callable[[Bundle, Backend, Size], Router]
     router_cost: Callable[[Bundle, Size], Cost]
     reference_bundle: Callable[[int], Bundle]
+    make_execution: Callable[[Bundle, Backend, Size, str], Execution] = CandidateExecution
 
 
 METHODS = {
@@ -71,5 +75,6 @@ def start_run(
     """
     method = method_of(bundle)
     chosen = choose_backend(backend, device, precision)
-    router = method.make_router(bundle, chosen, study.grid.shape[1:])
-    return Run(study, bundle, router, chosen, setting, batch)
+    size = study.grid.shape[1:]
+    execution = method.make_execution(bundle, chosen, size, setting)
+    return Run(study, bundle, method.make_router(bundle, chosen, size), chosen, setting, batch, execution)
