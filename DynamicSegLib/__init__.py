@@ -8,16 +8,17 @@ result = segment(read_study("path/to/case", bundle), bundle, budget="40%")
 
 from typing import TYPE_CHECKING, Any
 
+from DynamicSegLib.version import __version__
+
 if TYPE_CHECKING:
     from DynamicSegLib.api import load_bundle, read_study, segment
 
-__version__ = "0.1.0"
-__all__ = ["load_bundle", "read_study", "segment"]
+__all__ = ["__version__", "load_bundle", "read_study", "segment"]
 
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that importing the package costs nothing where torch or SimpleITK are slow to load or absent.
-    if name in __all__:
+    if name in ("load_bundle", "read_study", "segment"):
         from DynamicSegLib import api
 
         return getattr(api, name)

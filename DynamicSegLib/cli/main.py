@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-import DynamicSegLib
 from DynamicSegLib.errors import CancelledError, DynamicSegError
+from DynamicSegLib.version import __version__
 
 COMMANDS = ("segment", "bundles", "cost", "evaluate", "curve", "synthesize")
 
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Segments a scan slice by slice and spends compute only where a slice needs it. "
         "For research; not for diagnosis.",
     )
-    parser.add_argument("--version", action="version", version=f"DynamicSeg {DynamicSegLib.__version__}")
+    parser.add_argument("--version", action="version", version=f"DynamicSeg {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"DynamicSegLib.cli.{name}").add_parser(subparsers)

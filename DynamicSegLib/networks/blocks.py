@@ -1,5 +1,7 @@
 """Building blocks shared by the segmentation networks: residual pairs and the UNet's way up."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -45,7 +47,7 @@ class PostNormResidual(nn.Module):
 class Up(nn.Module):
     """Halve the channels, double the resolution, and fuse with the encoder's features of that level.
 
-    Inputs: `deep` float `[n, 2c, row, column]`, `skip` float `[n, c, 2 row, 2 column]`. Output: `[n, c, 2 row, 2 column]`.
+    Inputs: `deep` float `[n, 2c, row, column]`, `skip` float `[n, c, 2 row, 2 column]`. Output: as `skip`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -76,9 +78,7 @@ class Encoder(nn.Module):
             nn.Sequential(*(PreActivationResidual(width) for _ in range(depth)))
             for width, depth in zip(widths, self.depths, strict=True)
         )
-        self.downs = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 3, stride=2, padding=1) for narrow, wide in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(narrow, wide, 3, stride=2, padding=1) for narrow, wide in pairwise(widths))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.dropout(self.stem(x))

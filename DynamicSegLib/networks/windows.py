@@ -32,7 +32,8 @@ class SlidingWindow(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, _, rows, columns = x.shape
         x = F.pad(x, (0, max(0, self.window - columns), 0, max(0, self.window - rows)))
-        places = [(r, c) for r in window_starts(x.shape[2], self.window) for c in window_starts(x.shape[3], self.window)]
+        starts = [window_starts(length, self.window) for length in x.shape[2:]]
+        places = [(row, column) for row in starts[0] for column in starts[1]]
         windows = torch.cat([x[:, :, r : r + self.window, c : c + self.window] for r, c in places])
         shares = torch.softmax(self.network(windows), dim=1).split(n)
         total = torch.zeros((n, shares[0].shape[1], *x.shape[2:]), dtype=shares[0].dtype, device=x.device)

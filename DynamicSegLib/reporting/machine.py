@@ -4,7 +4,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-import DynamicSegLib
+from DynamicSegLib.version import __version__
 
 
 def peak_memory_mb() -> float:
@@ -50,7 +50,7 @@ def _windows_peak_bytes() -> int:
 
 def versions() -> dict[str, str]:
     """Versions of DynamicSeg, Python and the libraries that decide a result."""
-    found = {"DynamicSeg": DynamicSegLib.__version__, "python": platform.python_version()}
+    found = {"DynamicSeg": __version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "SimpleITK", "openvino"):
         try:
             found[name] = version(name)
