@@ -1,6 +1,7 @@
 """Pixel counts slice by slice, from which the Dice of any plan follows without running anything again."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,11 @@ class Overlaps:
     @property
     def candidates(self) -> int:
         return self.predicted.shape[1]
+
+    def only(self, candidates: Sequence[int]) -> "Overlaps":
+        """The same with some of the candidates (indices in the bank)."""
+        kept = list(candidates)
+        return replace(self, predicted=self.predicted[:, kept], common=self.common[:, kept])
 
     def slice_dice(self) -> NDArray[np.float64]:
         """Dice of each candidate on each slice, float64 `[slice, candidate]`.

@@ -160,6 +160,28 @@ class BundleConfig:
     training: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FoldsConfig:
+    """A cross-validation followed by a training on all cases.
+
+    Parameters
+    ----------
+    output: everything is written below it; finished stages found there are kept.
+    cache, cases, extra: as in `DataConfig`; they replace those of the other files.
+    bank, decision, bundle: configurations of the stages.
+    joint: train the candidates together; False trains each alone (Table 8).
+    """
+
+    output: Path
+    cache: Path
+    cases: Path
+    bank: Path
+    decision: Path
+    bundle: Path
+    extra: dict[str, float] = field(default_factory=dict)
+    joint: bool = True
+
+
 def read_config(path: Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
     """Read a YAML file as the dataclass `kind`; each override is `key=value`, e.g. `data.cache=/data/cache`.
 

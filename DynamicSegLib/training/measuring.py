@@ -21,6 +21,7 @@ def measure_cases(
     folder: Path,
     device: torch.device,
     report: Callable[[str], None] = lambda text: None,
+    setting: str = "whole",
 ) -> list[Overlaps]:
     """The overlaps of `cases` (structures in class indices), kept in `folder`; what is there already is read.
 
@@ -31,7 +32,7 @@ def measure_cases(
     for case in cases:
         path = folder / f"{case.record.case}.npz"
         if not path.is_file():
-            networks = networks or [candidate.build().to(device).eval() for candidate in bank.candidates]
+            networks = networks or [candidate.build(setting).to(device).eval() for candidate in bank.candidates]
             results = run_bank(case.volumes(), networks, device)
             Overlaps.count(case.classes(), results, structures).save(path)
             report(f"{case.record.case}: measured")

@@ -28,7 +28,7 @@ from DynamicSegLib.training.measuring import run_bank
 class CaseValidation:
     """One held-out case.
 
-    plans: options by policy. scores: by policy and structure. seconds of nothing: costs follow from the plans.
+    plans: options by policy. scores: by policy and structure. size: in plane, (rows, columns).
     """
 
     case: str
@@ -37,6 +37,7 @@ class CaseValidation:
     plans: Mapping[str, NDArray[np.int64]]
     scores: Mapping[str, Mapping[str, Score]]
     voxel_ml: float
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Validator:
     ----------
     structures: in class indices.
     folder: results are kept here; a case whose results are there is not run again.
-    distances: compute Hausdorff distances too (seconds a case).
+    setting: `whole` slices or `window`.
     """
 
     bank: Bank
@@ -56,16 +57,17 @@ class Validator:
     alpha: float
     folder: Path
     device: torch.device
+    setting: str = "whole"
 
     def prices(self, size: tuple[int, int]) -> Prices:
         """Costs on one slice of `size`."""
-        return Prices(self.bank.costs(size), count(self.network, (1, self.bank.channels, *size)))
+        return Prices(self.bank.costs(size, self.setting), count(self.network, (1, self.bank.channels, *size)))
 
     def validate(
         self, cases: Sequence[CachedCase], report: Callable[[str], None] = lambda text: None
     ) -> list[CaseValidation]:
         """All cases, in order."""
-        networks = [candidate.build().to(self.device).eval() for candidate in self.bank.candidates]
+        networks = [candidate.build(self.setting).to(self.device).eval() for candidate in self.bank.candidates]
         results = []
         for case in cases:
             path = self.folder / f"{case.record.case}.json"
@@ -89,6 +91,7 @@ class Validator:
         overlaps.save(path.with_suffix(".npz"))
         content = {
             "case": case.record.case,
+            "size": case.record.shape[1:],
             "voxel_ml": float(np.prod(case.record.spacing_mm)) / 1000,
             "prediction": {name: value.tolist() for name, value in vars(prediction).items()},
             "plans": {policy: options.tolist() for policy, options in plans.items()},
@@ -121,4 +124,5 @@ def _read(path: Path) -> CaseValidation:
         {policy: np.array(options, np.int64) for policy, options in content["plans"].items()},
         {p: {n: Score(**s) for n, s in each.items()} for p, each in content["scores"].items()},
         content["voxel_ml"],
+        (content["size"][0], content["size"][1]),
     )

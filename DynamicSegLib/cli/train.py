@@ -1,0 +1,135 @@
+"""`dynamicseg train`: from labelled scans to a bundle, one stage a subcommand, each resumable by the same command."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+Config = TypeVar("Config")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command and its stages."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a bank and its decision network on labelled scans",
+        description="Stages: pack (scans to slice cache), bank, decision, bundle; folds does all of them by "
+        "cross-validation. Every stage goes on where it was stopped when the same command is given again.",
+    )
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    _add_pack(stages)
+    _add_stage(stages, "bank", _bank, "train the candidates, jointly or one alone", fine_tuning=True)
+    _add_stage(stages, "decision", _decision, "train the decision network on a finished bank", fine_tuning=True)
+    _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
+    _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
+    _add_stage(stages, "tables", _tables, "print the papers' tables beside ours, from a finished cross-validation")
+
+
+def _add_stage(
+    stages: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    help_text: str,
+    fine_tuning: bool = False,
+) -> None:
+    parser = stages.add_parser(name, help=help_text)
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="YAML, see DynamicSegLib/training/configs"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value, e.g. data.cache=/data/cache"
+    )
+    if fine_tuning:
+        parser.add_argument(
+            "--from", dest="bundle", metavar="BUNDLE", help="start from a bundle's weights (fine-tuning)"
+        )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: torch's)")
+    parser.set_defaults(func=function)
+
+
+def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from DynamicSegLib.training.layouts import LAYOUTS
+
+    parser = stages.add_parser("pack", help="turn labelled scans into a slice cache with folds")
+    parser.add_argument("data", type=Path, help="data folder, or a CSV of paths")
+    parser.add_argument("--layout", choices=sorted(LAYOUTS), required=True, help="how the data folder is organised")
+    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="the slice cache to fill")
+    parser.add_argument("--task", default="glioma", help="glioma, or a YAML file that describes another task")
+    parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds, drawn by patient (default: 5)")
+    parser.set_defaults(func=_pack)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.layouts import LAYOUTS
+    from DynamicSegLib.training.packing import pack_cases
+    from DynamicSegLib.training.task import read_task
+
+    task = read_task(options.task)
+    cases = LAYOUTS[options.layout](options.data, task.input.modalities)
+    pack_cases(cases, task, options.cache, options.folds, _note)
+    return 0
+
+
+def _bank(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training import stages
+    from DynamicSegLib.training.config import BankConfig
+
+    stages.train_bank(_config(options, BankConfig), _device(options), options.bundle)
+    return 0
+
+
+def _decision(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training import stages
+    from DynamicSegLib.training.config import DecisionConfig
+
+    stages.train_decision(_config(options, DecisionConfig), _device(options), options.bundle, _note)
+    return 0
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training import stages
+    from DynamicSegLib.training.config import BundleConfig
+
+    stages.make_bundle(_config(options, BundleConfig), _device(options), _note)
+    return 0
+
+
+def _folds(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.config import FoldsConfig
+    from DynamicSegLib.training.folds import cross_validate
+
+    cross_validate(_config(options, FoldsConfig), _device(options), _note)
+    return 0
+
+
+def _tables(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.config import FoldsConfig
+    from DynamicSegLib.training.paper_tables import paper_tables
+
+    print(paper_tables(_config(options, FoldsConfig), _device(options), _note))
+    return 0
+
+
+def _config(options: argparse.Namespace, kind: "type[Config]") -> "Config":
+    from DynamicSegLib.training.config import read_config
+
+    return read_config(options.config, kind, options.set)
+
+
+def _device(options: argparse.Namespace) -> "torch.device":
+    import torch
+
+    from DynamicSegLib.training.distribution import choose_device
+
+    if options.threads > 0:
+        torch.set_num_threads(options.threads)
+    return choose_device(options.device)

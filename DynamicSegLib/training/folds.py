@@ -1,0 +1,155 @@
+"""Cross-validation: every case is judged by networks that never saw it, then the bundle is trained on all of them.
+
+For each fold k a bank is trained on the other folds and run on fold k, which gives the *cross-fitted* overlaps: what
+candidates achieve on cases they did not see. The decision network of fold k learns from the other folds' cross-fitted
+overlaps and is validated, with bank k, on fold k. Finished stages are found on disk and not run again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from DynamicSegLib.bank import Bank
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.evaluation.choices import Softmax
+from DynamicSegLib.evaluation.overlaps import Overlaps
+from DynamicSegLib.training.assembly import load_decision_network
+from DynamicSegLib.training.bank_run import BankRun
+from DynamicSegLib.training.cache import CachedCase, open_cases
+from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig, FoldsConfig, read_config
+from DynamicSegLib.training.decision_run import DecisionRun
+from DynamicSegLib.training.export import BANK_FILE, export_bank, read_bank
+from DynamicSegLib.training.measuring import measure_cases
+from DynamicSegLib.training.sources import cases_in, chosen_cases
+from DynamicSegLib.training.stages import Report, assemble, class_structures
+from DynamicSegLib.training.task import read_task
+from DynamicSegLib.training.validation import CaseValidation, Validator
+from DynamicSegLib.weights import Storage, save_weights
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to decide on the same banks: what the papers' ablations vary.
+
+    candidates: names kept in the bank, all where empty. setting: `whole` slices or `window` (see `bank.Candidate`).
+    """
+
+    name: str = "final"
+    alpha: float = 0.001
+    softmax: Softmax = Softmax.COST
+    backbone: str = "shufflenetv2-m"
+    candidates: tuple[str, ...] = ()
+    setting: str = "whole"
+
+    def of(self, bank: Bank) -> Bank:
+        """The bank with only the variant's candidates."""
+        kept = tuple(c for c in bank.candidates if not self.candidates or c.name in self.candidates)
+        return Bank(kept, bank.channels)
+
+
+class CrossValidation:
+    """All folds of one configuration; see the module's text."""
+
+    def __init__(self, config: FoldsConfig, device: torch.device, report: Report) -> None:
+        self.config, self.device, self.report = config, device, report
+        self.bank_config = read_config(config.bank, BankConfig)
+        self.decision_config = read_config(config.decision, DecisionConfig)
+        self.structures = class_structures(read_task(self.decision_config.task))
+        everything = DataConfig(config.cache, config.cases)
+        self.folds = tuple(sorted({row.fold for row in chosen_cases(everything)}))
+
+    def bank(self, held_out: int | None) -> Bank:
+        """The bank trained without the fold `held_out` (None: on all cases), trained now if it is not there yet."""
+        name = "all" if held_out is None else f"fold{held_out}"
+        jobs = [self.bank_config.candidates]
+        if not self.config.joint:
+            jobs = [(candidate,) for candidate in self.bank_config.candidates]
+        folders = []
+        for candidates in jobs:
+            label = "bank" if self.config.joint else f"bank-{candidates[0].name}"
+            folder = self.config.output / name / label
+            data = replace(self._data(self.bank_config.data), folds=self._others(held_out))
+            if not (folder / BANK_FILE).is_file():
+                self.report(f"{name}: training {', '.join(c.name for c in candidates)}")
+                run = BankRun(replace(self.bank_config, output=folder, data=data, candidates=candidates), self.device)
+                export_bank(folder, candidates, run.train(), run.pool.modalities)
+            folders.append(folder)
+        return read_bank(*folders)
+
+    def overlaps(self, setting: str = "whole") -> dict[str, Overlaps]:
+        """The cross-fitted overlaps of all cases; those of the extra caches come from the first fold's bank."""
+        found: dict[str, Overlaps] = {}
+        folder = self.config.output / f"overlaps-{setting}"
+        for fold in self.folds:
+            names = self._names(fold)
+            cases = open_cases(self.config.cache, names)
+            found |= self._measured(names, cases, self.bank(fold), folder, setting)
+        for extra in self.config.extra:
+            names = cases_in(Path(extra))
+            found |= self._measured(names, open_cases(Path(extra), names), self.bank(self.folds[0]), folder, setting)
+        return found
+
+    def decide(self, held_out: int | None, variant: Variant) -> tuple[Bank, Path]:
+        """The bank of a fold and the folder of its decision network, trained now if it is not there yet."""
+        bank = variant.of(self.bank(held_out))
+        folder = self.config.output / ("all" if held_out is None else f"fold{held_out}") / f"decision-{variant.name}"
+        if not (folder / "router.safetensors").is_file():
+            names = [candidate.name for candidate in self.bank(held_out).candidates]
+            kept = [names.index(candidate.name) for candidate in bank.candidates]
+            overlaps = {case: each.only(kept) for case, each in self.overlaps(variant.setting).items()}
+            size = self.decision_config.size
+            flops = [cost.paper_flops for cost in bank.costs(size, variant.setting)[1:]]
+            config = replace(
+                self.decision_config,
+                output=folder,
+                data=replace(self._data(self.decision_config.data), folds=self._others(held_out)),
+                alpha=variant.alpha,
+                softmax=variant.softmax,
+                backbone=variant.backbone,
+            )
+            self.report(f"{folder.parent.name}: training decision network {variant.name!r}")
+            state = DecisionRun(config, overlaps, flops, self.device).train()
+            save_weights(folder / "router.safetensors", state, Storage.FLOAT32)
+        return bank, folder
+
+    def validate(self, variant: Variant) -> tuple[Validator, list[CaseValidation]]:
+        """Every case, judged by the networks of its fold. The validator is the last fold's (for costs)."""
+        results: list[CaseValidation] = []
+        for fold in self.folds:
+            validator = self._validator(fold, variant)
+            results += validator.validate(open_cases(self.config.cache, self._names(fold)), self.report)
+        return validator, results
+
+    def bundle(self) -> Bundle:
+        """The bundle: networks trained on all cases, figures and calibration from the cross-validation."""
+        _, results = self.validate(Variant(alpha=self.decision_config.alpha))
+        config = read_config(self.config.bundle, BundleConfig)
+        return assemble(config, self._validator(None, Variant(alpha=config.alpha)), results, self.report)
+
+    def _validator(self, held_out: int | None, variant: Variant) -> Validator:
+        bank, folder = self.decide(held_out, variant)
+        network = load_decision_network(folder, variant.backbone, bank)
+        kept = folder.parent / f"validation-{variant.name}"
+        return Validator(bank, network, self.structures, variant.alpha, kept, self.device, variant.setting)
+
+    def _measured(
+        self, names: Sequence[str], cases: Sequence[CachedCase], bank: Bank, folder: Path, setting: str
+    ) -> dict[str, Overlaps]:
+        measured = measure_cases(cases, bank, self.structures, folder, self.device, self.report, setting)
+        return dict(zip(names, measured, strict=True))
+
+    def _names(self, fold: int) -> list[str]:
+        return [row.case for row in chosen_cases(DataConfig(self.config.cache, self.config.cases, (fold,)))]
+
+    def _others(self, held_out: int | None) -> tuple[int, ...]:
+        return tuple(fold for fold in self.folds if fold != held_out)
+
+    def _data(self, data: DataConfig) -> DataConfig:
+        return replace(data, cache=self.config.cache, cases=self.config.cases, extra=self.config.extra)
+
+
+def cross_validate(config: FoldsConfig, device: torch.device, report: Callable[[str], None]) -> Bundle:
+    """Everything: banks, cross-fitted overlaps, decision networks, validation, final networks, bundle."""
+    return CrossValidation(config, device, report).bundle()
