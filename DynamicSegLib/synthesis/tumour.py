@@ -51,7 +51,7 @@ def plan_tumour(rng: np.random.Generator) -> TumourPlan:
     rim = {"ring": np.exp(rng.normal(1.5, 0.4)), "solid": 60.0, "silent": 0.0}[str(kind)]
     if kind == "solid":
         semi_axes = tuple(axis * 0.7 for axis in semi_axes)
-    oedema = rng.uniform(2, 9) if kind == "silent" else rng.uniform(3, 19)
+    oedema = rng.uniform(2, 9) if kind == "silent" else rng.uniform(4, 22)
     return TumourPlan(
         side=side,
         centre=centre,
