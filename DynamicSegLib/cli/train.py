@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
 
 Config = TypeVar("Config")
+# The keys of training.layouts.LAYOUTS, so that other commands need not load it.
+LAYOUT_NAMES = ("brats", "brats2023", "decathlon", "lits", "table")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,11 +55,9 @@ def _add_stage(
 
 
 def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from DynamicSegLib.training.layouts import LAYOUTS
-
     parser = stages.add_parser("pack", help="turn labelled scans into a slice cache with folds")
     parser.add_argument("data", type=Path, help="data folder, or a CSV of paths")
-    parser.add_argument("--layout", choices=sorted(LAYOUTS), required=True, help="how the data folder is organised")
+    parser.add_argument("--layout", choices=LAYOUT_NAMES, required=True, help="how the data folder is organised")
     parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="the slice cache to fill")
     parser.add_argument("--task", default="glioma", help="glioma, or a YAML file that describes another task")
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds, drawn by patient (default: 5)")

@@ -13,6 +13,7 @@ from DynamicSegLib.training.folds import CrossValidation, Variant
 from DynamicSegLib.training.stages import Report
 
 ALPHAS = (0.0001, 0.001, 0.01)
+METRICS = tuple(Softmax)
 BACKBONES = ("mobilenetv2-1.0x", "ghostnet-0.5x", "shufflenetv2-0.5x", "shufflenetv2-m")
 
 
@@ -48,7 +49,7 @@ def _dynamic(rows: Sequence[Row], name: str) -> Row:
 
 def _choice_metrics(run: CrossValidation) -> list[Row]:
     variants = [Variant(f"alpha-{alpha:g}", alpha, Softmax.BOTH) for alpha in ALPHAS]
-    variants += [Variant(f"softmax-{softmax.value}", softmax=softmax) for softmax in Softmax]
+    variants += [Variant(f"softmax-{softmax.value}", softmax=softmax) for softmax in METRICS]
     return [_dynamic(_rows(run, variant), variant.name.replace("-", " ", 1)) for variant in variants]
 
 

@@ -1,0 +1,150 @@
+"""Everything at once on tiny data: cross-validation, final training, bundle, tables."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.cli import train
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.training import bank_run, decision_run, paper_tables
+from DynamicSegLib.training.config import FoldsConfig, read_config
+from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validate
+from DynamicSegLib.training.layouts import LAYOUTS
+from Testing.Library.training_cases import tiny_cache
+
+CPU = torch.device("cpu")
+TASK = {
+    "name": "squares",
+    "input": {"modalities": ["a", "b"], "size": [24, 24]},
+    "labels": [
+        {"value": 10, "name": "outer", "color": [255, 0, 0]},
+        {"value": 20, "name": "inner", "color": [0, 255, 0]},
+    ],
+    "regions": {"WT": [10, 20], "TC": [20]},
+}
+
+
+def write(path: Path, content: dict[str, object]) -> str:
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def write_configs(folder: Path) -> Path:
+    """Configurations of a run of seconds below `folder`; returns that of the folds."""
+    tiny_cache(folder)
+    data = {"cache": str(folder / "cache"), "cases": str(folder / "cases.csv")}
+    task = write(folder / "task.yaml", TASK)
+    arguments = {"in_channels": 2, "out_channels": 3}
+    names = {"S": 2, "L": 4}
+    candidates = [{"name": n, "network": "unet2d", "arguments": {**arguments, "base": b}} for n, b in names.items()]
+    common = {"data": data, "steps": 4, "batch": 4, "precision": "fp32", "log_every": 2, "average": 0.5}
+    bank = {**common, "output": "unused", "candidates": candidates, "size": [16, 16]}
+    run = str(folder / "run")
+    decision = {**common, "output": "unused", "banks": [], "overlaps": "unused", "size": [24, 24], "task": task}
+    bundle = {
+        **data,
+        "output": str(folder / "bundles"),
+        "name": "squares",
+        "banks": [],
+        "decision": "unused",
+        "folds": [],
+        "validation": "unused",
+        "task": task,
+        "facts": {"title": "Squares"},
+        "training": {"Training": "A test."},
+    }
+    folds = {
+        **data,
+        "output": run,
+        "bank": write(folder / "bank.yaml", bank),
+        "decision": write(folder / "decision.yaml", decision),
+        "bundle": write(folder / "bundle.yaml", bundle),
+    }
+    write(folder / "folds.yaml", folds)
+    return folder / "folds.yaml"
+
+
+def run_command(*arguments: str) -> int:
+    """`dynamicseg train` with `arguments`."""
+    parser = argparse.ArgumentParser()
+    train.add_parser(parser.add_subparsers())
+    options = parser.parse_args(["train", *arguments])
+    return int(options.func(options))
+
+
+def test_the_command_knows_every_layout() -> None:
+    assert tuple(LAYOUTS) == train.LAYOUT_NAMES
+
+
+def test_the_command_goes_from_a_cache_to_a_bundle_and_does_not_repeat_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_configs(tmp_path)
+    assert run_command("folds", "--config", str(path), "--device", "cpu") == 0
+    bundle = load_bundle(tmp_path / "bundles" / "squares")
+    assert bundle.bank.options == ("skip", "S", "L")
+    assert bundle.regions == {"WT": (10, 20), "TC": (20,)}
+    assert bundle.curve and set(bundle.curve[-1].measured) == {"WT", "TC"}
+    assert bundle.card.startswith("# Squares\n")
+    assert "case0" in bundle.card and "Research only" in bundle.card
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a finished stage ran again")
+
+    monkeypatch.setattr(bank_run.BankRun, "train", fail)
+    monkeypatch.setattr(decision_run.DecisionRun, "train", fail)
+    cross_validate(read_config(path, FoldsConfig), CPU, lambda text: None)
+
+
+def test_a_case_is_never_judged_by_networks_that_saw_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[str]] = {}
+    original = bank_run.BankRun.train
+
+    def note(run: bank_run.BankRun) -> object:
+        seen[run.config.output.parent.name] = {case.record.case for case in run.pool.cases}
+        return original(run)
+
+    monkeypatch.setattr(bank_run.BankRun, "train", note)
+    run = CrossValidation(read_config(write_configs(tmp_path), FoldsConfig), CPU, lambda text: None)
+    _, results = run.validate(Variant())
+    assert sorted(result.case for result in results) == ["case0", "case1", "case2"]
+    assert seen == {f"fold{k}": {f"case{i}" for i in range(3) if i != k} for k in range(3)}
+
+
+def test_each_candidate_may_be_trained_alone(tmp_path: Path) -> None:
+    config = replace(read_config(write_configs(tmp_path), FoldsConfig), joint=False)
+    bank = CrossValidation(config, CPU, lambda text: None).bank(0)
+    assert bank.options == ("skip", "S", "L")
+    assert (tmp_path / "run" / "fold0" / "bank-S" / "S.safetensors".lower()).is_file()
+
+
+def test_the_papers_tables_are_printed_with_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper_tables, "BACKBONES", ("shufflenetv2-m",))
+    monkeypatch.setattr(paper_tables, "ALPHAS", (0.01,))
+    monkeypatch.setattr(paper_tables, "METRICS", ())
+    text = paper_tables.paper_tables(read_config(write_configs(tmp_path), FoldsConfig), CPU, lambda text: None)
+    for number in (1, 3, 4, 5, 6, 8):
+        assert f"## Table {number}" in text
+    assert "| *paper:* individual training |" in text
+
+
+def test_an_unknown_key_is_named(tmp_path: Path) -> None:
+    path = write_configs(tmp_path)
+    with pytest.raises(TrainingError, match=r"unknown key 'jiont'"):
+        read_config(path, FoldsConfig, ["jiont=true"])
+
+
+def test_a_value_is_replaced_from_the_command_line(tmp_path: Path) -> None:
+    config = read_config(write_configs(tmp_path), FoldsConfig, ["joint=false", "extra.phantoms=0.1"])
+    assert config.joint is False
+    assert config.extra == {"phantoms": 0.1}
+
+
+def test_a_value_of_the_wrong_kind_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"joint: 'maybe', where bool was expected"):
+        read_config(write_configs(tmp_path), FoldsConfig, ["joint=maybe"])
