@@ -1,6 +1,6 @@
 """The query table of a slimmable network: what each configuration reaches and costs, and which one a budget buys.
 
-Source: MutualNet (ECCV 2020), Sec. 3.4 and lecture 12: deploy one model and its table; choose by FLOPs or latency.
+Source: MutualNet (ECCV 2020) and lecture 12: deploy one model and its table; choose by FLOPs or latency.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

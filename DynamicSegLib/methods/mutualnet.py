@@ -6,8 +6,9 @@ Its bank's candidates are configurations of one network, so one small file serve
 - a decision network, which the paper does not have: each slice gets its own configuration, as in Med-DANet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.errors import BundleError
+from DynamicSegLib.execution import CandidateExecution, Outcome
 from DynamicSegLib.methods import med_danet
 from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
 from DynamicSegLib.query_table import QueryRow, choose, from_plain
@@ -57,7 +59,7 @@ def reference_bundle(size: int = 240) -> Bundle:
     ----------
     size: in-plane size by which the candidates are ordered; they run at any.
 
-    Source: MutualNet, Sec. 3; Med-DANet's M2 as the full network.
+    Source: MutualNet; Med-DANet's M2 as the full network.
     """
     channels, classes = len(INPUT.modalities), len(LABELS) + 1
     candidates = [
@@ -85,7 +87,7 @@ class TableRouter:
     ----------
     quality: mean Dice of each candidate over cases, 0..1.
 
-    Source: MutualNet, Sec. 3.4: the table chooses one configuration for all inputs.
+    Source: MutualNet: the table chooses one configuration for all inputs.
     Deviation: a budget that lies between two configurations of the front is spent on both, the better one on the slices
     with more of the head; `one_for_all` keeps to the paper.
     """
@@ -120,6 +122,32 @@ def router_cost(bundle: Bundle, size: tuple[int, int]) -> Cost:
     return Cost() if bundle.router.network == TABLE else med_danet.router_cost(bundle, size)
 
 
+@dataclass(frozen=True)
+class MutualExecution:
+    """Every configuration as one compiled network; each decision says its width and resolution."""
+
+    networks: CandidateExecution
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.networks.facts
+
+    def prepare(self, option: int) -> None:
+        """See `execution.Execution`."""
+        self.networks.prepare(option)
+
+    def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
+        """See `execution.Execution`."""
+        arguments = self.networks.bundle.bank.candidates[option - 1].arguments
+        extra = {"width": arguments["width"], "resolution": arguments["resolution"] or "whole"}
+        return replace(self.networks.run(option, slices), extras=(extra,) * len(slices))
+
+
+def make_execution(bundle: Bundle, backend: Backend, size: tuple[int, int], setting: str) -> MutualExecution:
+    """What runs the bundle's candidates on slices of `size` (rows, columns)."""
+    return MutualExecution(CandidateExecution(bundle, backend, size, setting))
+
+
 def query_table(bundle: Bundle) -> tuple[QueryRow, ...]:
     """The query table that the bundle carries: all configurations measured, not only those in its bank.
 
@@ -150,7 +178,7 @@ def per_volume(bundle: Bundle) -> Bundle:
 def one_for_all(bundle: Bundle, budget: Budget, slices: int) -> dict[int, int]:
     """Pins for `Run.plan` that give every slice the one configuration of the bank that the table chooses.
 
-    Source: MutualNet, Sec. 3.4.
+    Source: MutualNet.
 
     Raises
     ------

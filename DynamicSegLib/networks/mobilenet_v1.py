@@ -42,7 +42,7 @@ class MobileNetV1(nn.Module):
 def slimmable_mobilenet_v1(in_channels: int = 3, classes: int = 1000) -> Slimmable:
     """`MobileNetV1` with every layer slimmable; images in and classes out are never scaled.
 
-    Source: MutualNet, Sec. 4 and lecture 12: widths 0.25 to 1.0, resolutions 224, 192, 160 and 128.
+    Source: MutualNet and lecture 12: widths 0.25 to 1.0, resolutions 224, 192, 160 and 128.
     """
     return Slimmable(MobileNetV1(in_channels, classes), _channels)
 

@@ -210,7 +210,7 @@ class SlimmableBatchNorm2d(nn.Module):
     In training mode it normalises by the batch and keeps nothing: features of another width or resolution have other
     means and variances, so statistics are gathered after training (`recalibrate`), for each configuration.
 
-    Source: MutualNet, Sec. 3.2 (statistics recomputed for each width and resolution after training).
+    Source: MutualNet (statistics recomputed for each width and resolution after training).
     """
 
     def __init__(self, full: nn.BatchNorm2d, channels: Channels, active: Active) -> None:

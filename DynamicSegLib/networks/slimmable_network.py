@@ -7,7 +7,7 @@ and nothing is multiplied in vain.
 Source: MutualNet (ECCV 2020; TPAMI 45(1), 2023), as in lecture 12.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 
 import torch
@@ -118,10 +118,18 @@ class Slimmable(nn.Module):
             raise BundleError(f"The weights do not fit the slimmable network ({error}).") from error
 
 
+def part_of(shared: Mapping[str, Tensor], configurations: Collection[str]) -> dict[str, Tensor]:
+    """A shared state (`Slimmable.shared_state`) with the statistics of some configurations only, by name."""
+    kept = tuple(f"{_STATISTICS}{name}/" for name in configurations)
+    return {
+        name: tensor for name, tensor in shared.items() if not name.startswith(_STATISTICS) or name.startswith(kept)
+    }
+
+
 def recalibrate(network: Slimmable, configuration: Configuration, batches: Iterable[Tensor]) -> None:
     """Gather the norms' statistics of one configuration from images, float `[n, channels, row, column]`.
 
-    Source: MutualNet, Sec. 3.2. Pooled over all batches, so that their order and sizes do not matter.
+    Source: MutualNet. Pooled over all batches, so that their order and sizes do not matter.
     """
     was_training = network.training
     network.eval()

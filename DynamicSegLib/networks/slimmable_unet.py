@@ -18,7 +18,7 @@ def slimmable_unet2d(
 ) -> Slimmable:
     """`UNet2D` with every layer slimmable; at full width it is that network, parameter for parameter.
 
-    Source: MutualNet, Sec. 3, on Med-DANet's M2 (base 16).
+    Source: MutualNet, on Med-DANet's M2 (base 16).
     Deviation: channels are rounded to a multiple of 2 instead of 8. The UNet is 16 channels wide where MobileNetV1 has
     32 to 1024: with multiples of 8 widths 0.35 and 0.40 were one network, and cost doubled from 0.55 to 0.60.
     """

@@ -116,3 +116,15 @@ def test_a_table_router_with_the_wrong_numbers_is_a_clear_error(quality: object)
 
     with pytest.raises(BundleError, match="2 numbers"):
         mutualnet.make_router(bundle, choose_backend("torch", "cpu"), (48, 48))
+
+
+def test_each_decision_says_its_width_and_resolution() -> None:
+    candidates = (mutualnet.candidate(0.5, 96, 4, 4, base=4), mutualnet.candidate(1.0, None, 4, 4, base=4))
+    bundle = replace(_bundle(), bank=Bank(candidates, 4))
+    execution = METHODS["mutualnet"].make_execution(bundle, choose_backend("torch", "cpu"), (40, 32), "whole")
+
+    outcome = execution.run(1, np.zeros((3, 4, 40, 32), np.float32))
+
+    assert outcome.classes.shape == (3, 40, 32)
+    assert outcome.extras == ({"width": 0.5, "resolution": 96},) * 3
+    assert execution.run(2, np.zeros((1, 4, 40, 32), np.float32)).extras == ({"width": 1.0, "resolution": "whole"},)

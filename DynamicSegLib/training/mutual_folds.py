@@ -1,0 +1,123 @@
+"""MutualNet on folds: each configuration is judged on cases that its network never saw, then all cases are trained on.
+
+For each fold a slimmable network is trained on the other folds; together they give the cross-validated query table,
+from whose front the bank of the decision network is taken. From there on it is a bank like any other
+(`training.folds`). Finished stages are found on disk and not run again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.methods.mutualnet import FACT
+from DynamicSegLib.networks.slimmable import Configuration
+from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
+from DynamicSegLib.training.cache import open_cases
+from DynamicSegLib.training.config import DataConfig, FoldsConfig, read_config
+from DynamicSegLib.training.export import BANK_FILE
+from DynamicSegLib.training.folds import cross_validate
+from DynamicSegLib.training.mutual_comparison import write_comparison
+from DynamicSegLib.training.mutual_config import MutualConfig, MutualFoldsConfig, QueryTableConfig
+from DynamicSegLib.training.mutual_run import export_part
+from DynamicSegLib.training.mutual_stages import Report, make_query_table, train_mutual
+from DynamicSegLib.training.sources import chosen_cases
+
+
+class MutualFolds:
+    """All folds of one configuration; see the module's text."""
+
+    def __init__(self, config: MutualFoldsConfig, device: torch.device, report: Report) -> None:
+        self.config, self.device, self.report = config, device, report
+        self.mutual = read_config(config.mutual, MutualConfig)
+        self.folds = tuple(sorted({row.fold for row in chosen_cases(DataConfig(config.cache, config.cases))}))
+
+    def bundle(self) -> Bundle:
+        """Everything: table, comparison, decision networks over a part of the front, bundle."""
+        rows = self.table("mutual", self.mutual)
+        self.compare(rows)
+        names = [row.name for row in spread(pareto_front(rows), self.config.candidates)]
+        for held_out in (*self.folds, None):
+            folder = self._folder(held_out) / "bank"
+            if not (folder / BANK_FILE).is_file():
+                export_part(self._trained("mutual", self.mutual, held_out), folder, names)
+        return cross_validate(self._as_bank(rows), self.device, self.report)
+
+    def table(self, label: str, settings: MutualConfig) -> tuple[QueryRow, ...]:
+        """The cross-validated query table of one way to train."""
+        config = QueryTableConfig(
+            self.config.output / f"table-{label}",
+            tuple(self._trained(label, settings, fold) for fold in self.folds),
+            self.config.cache,
+            self.config.cases,
+            self.folds,
+            settings.task,
+            self.config.candidates,
+            self.config.distances,
+        )
+        return make_query_table(config, self.device, self.report)
+
+    def compare(self, rows: Sequence[QueryRow]) -> None:
+        """Train and measure what the slimmable network is compared with, and write the figure and the table."""
+        others: dict[str, Sequence[QueryRow]] = {}
+        if self.config.alone:
+            alone = [self._alone(width) for width in sorted(self.config.alone)]
+            full = [row for row in self._narrowed() if row.width == 1.0] if self.config.narrowed else []
+            others["trained alone"] = [*alone, *full]
+        if self.config.narrowed:
+            others["narrowed only"] = self._narrowed()
+        curves = {name: load_bundle(name).curve for name in self.config.compare}
+        names = [row.case for row in chosen_cases(DataConfig(self.config.cache, self.config.cases))]
+        slices = float(np.mean([case.record.shape[0] for case in open_cases(self.config.cache, names)]))
+        write_comparison(self.config.output, rows, others, curves, slices)
+
+    def _alone(self, width: float) -> QueryRow:
+        settings = replace(self.mutual, width=width, students=None, keep=(Configuration(width),))
+        (row,) = self.table(f"alone-{width:.2f}", settings)
+        return row
+
+    def _narrowed(self) -> tuple[QueryRow, ...]:
+        keep = tuple(Configuration(width) for width in sorted({*self.mutual.widths, 1.0}))
+        return self.table("narrowed", replace(self.mutual, students=None, keep=keep))
+
+    def _trained(self, label: str, settings: MutualConfig, held_out: int | None) -> Path:
+        """The folder of a run that did not see the fold `held_out`, trained now if it is not there yet."""
+        folder = self._folder(held_out) / label
+        if not (folder / BANK_FILE).is_file():
+            self.report(f"{folder}: training")
+            data = replace(
+                settings.data,
+                cache=self.config.cache,
+                cases=self.config.cases,
+                folds=tuple(fold for fold in self.folds if fold != held_out),
+            )
+            train_mutual(replace(settings, output=folder, data=data), self.device)
+        return folder
+
+    def _folder(self, held_out: int | None) -> Path:
+        return self.config.output / ("all" if held_out is None else f"fold{held_out}")
+
+    def _as_bank(self, rows: Sequence[QueryRow]) -> FoldsConfig:
+        """The cross-validation of any bank: the banks are there already, so nothing of `bank` is trained."""
+        content = yaml.safe_load(self.config.bundle.read_text(encoding="utf-8"))
+        content["facts"] = {**content.get("facts", {}), FACT: to_plain(rows)}
+        described = self.config.output / "bundle.yaml"
+        described.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return FoldsConfig(
+            self.config.output,
+            self.config.cache,
+            self.config.cases,
+            Path(__file__).parent / "configs" / "paper-bank.yaml",
+            self.config.decision,
+            described,
+        )
+
+
+def cross_validate_mutual(config: MutualFoldsConfig, device: torch.device, report: Report) -> Bundle:
+    """Everything: slimmable networks, query table, comparison, decision networks, bundle."""
+    return MutualFolds(config, device, report).bundle()

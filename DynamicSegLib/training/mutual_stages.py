@@ -1,0 +1,86 @@
+"""The stages of MutualNet's training as functions: what the command line calls."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from DynamicSegLib.backends.choice import choose_backend
+from DynamicSegLib.bank import Bank
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
+from DynamicSegLib.training.cache import open_cases
+from DynamicSegLib.training.config import DataConfig
+from DynamicSegLib.training.distribution import join_processes
+from DynamicSegLib.training.export import read_bank
+from DynamicSegLib.training.mutual_config import MutualConfig, QueryTableConfig
+from DynamicSegLib.training.mutual_run import MutualRun, export_mutual
+from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, score_cases, table_markdown
+from DynamicSegLib.training.sources import chosen_cases
+from DynamicSegLib.training.stages import class_structures
+from DynamicSegLib.training.task import read_task
+from DynamicSegLib.weights import load_weights
+
+TABLE_FILE = "table.json"
+FRONT_FILE = "front.json"
+Report = Callable[[str], None]
+
+
+def train_mutual(config: MutualConfig, device: torch.device, bundle: str | None = None) -> None:
+    """Train the slimmable network and leave all its configurations in `config.output`.
+
+    A finished run only exports again, e.g. other configurations (`keep`). `bundle`: start from this bundle's weights.
+    """
+    processes = join_processes(device)
+    run = MutualRun(config, device, None if bundle is None else _shared_state(bundle), processes)
+    network = run.train().cpu()
+    if processes.first:
+        size = read_task(config.task).input.size
+        export_mutual(config, network, run.pool.modalities, run.classes, size)
+
+
+def make_query_table(
+    config: QueryTableConfig, device: torch.device, report: Report = lambda text: None
+) -> tuple[QueryRow, ...]:
+    """Measure every configuration; write `table.json`, `table.md`, and the chosen part of the front to `front.json`."""
+    task = read_task(config.task)
+    structures = class_structures(task)
+    scores = []
+    banks = [read_bank(folder) for folder in config.banks]
+    for bank, fold in zip(banks, config.folds, strict=True):
+        names = [row.case for row in chosen_cases(DataConfig(config.cache, config.cases, (fold,)))]
+        cases = open_cases(config.cache, names)
+        folder = config.output / f"fold{fold}"
+        scores += score_cases(cases, bank, structures, folder, device, config.distances, report)
+    size = task.input.size
+    times = _times(banks[0], size, config.backend, device) if config.timing else None
+    rows = query_rows(banks[0], scores, size, times)
+    chosen = spread(pareto_front(rows), config.candidates)
+    keep = [{"width": row.width, "resolution": row.resolution} for row in chosen]
+    write_text_whole(config.output / TABLE_FILE, json.dumps(to_plain(rows), indent=1) + "\n")
+    write_text_whole(config.output / FRONT_FILE, json.dumps({"keep": keep}) + "\n")
+    write_text_whole(config.output / "table.md", table_markdown(rows))
+    report(
+        f"{config.output / TABLE_FILE}: {len(rows)} configurations; for routing: {', '.join(r.name for r in chosen)}"
+    )
+    return rows
+
+
+def _times(bank: Bank, size: tuple[int, int], backend: str, device: torch.device) -> dict[str, float]:
+    chosen = choose_backend(backend, str(device))
+    return {
+        candidate.name: milliseconds_a_slice(candidate, bank.channels, size, chosen) for candidate in bank.candidates
+    }
+
+
+def _shared_state(name: str) -> dict[str, Tensor]:
+    bundle = load_bundle(name)
+    files = {candidate.weights for candidate in bundle.bank.candidates}
+    file = files.pop() if len(files) == 1 else None
+    if not isinstance(file, Path):
+        raise TrainingError(f"Bundle {name!r} has no slimmable network to start from: leave out --from.")
+    return load_weights(file)
