@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import os
 import sys
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def missing() -> str | None:
     for module, package in (("slicer_core", "slicer-core"), ("PySide6", "PySide6-Essentials")):
         if importlib.util.find_spec(module) is None:
             return f"the test host needs {package}: pip install {package}"
+    if sys.version_info < (3, 12) and metadata.version("PySide6-Essentials").startswith("6.12."):
+        return "PySide6 6.12 miscounts references before Python 3.12 and aborts: pip install 'PySide6-Essentials<6.12'"
     if sys.platform == "linux":
         for library, package in (
             ("libEGL.so.1", "libegl1"),

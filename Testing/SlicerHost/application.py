@@ -22,6 +22,13 @@ class qSlicerCommandOptions(QObject):
     pythonScript = Property(str, lambda self: "")
 
 
+class qSlicerModuleFactoryManager(QObject):
+    """Names the modules that were loaded."""
+
+    def loadedModuleNames(self) -> list[str]:
+        return list(self.parent()._modules)
+
+
 class qSlicerModuleManager(QObject):
     """Knows the modules that the host has loaded."""
 
@@ -31,6 +38,10 @@ class qSlicerModuleManager(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._modules: dict[str, Any] = {}
+        self._factory = qSlicerModuleFactoryManager(self)
+
+    def factoryManager(self) -> QObject:
+        return self._factory
 
     def modulesNames(self) -> list[str]:
         return list(self._modules)

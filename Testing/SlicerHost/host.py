@@ -15,6 +15,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 import slicer
+import vtk
 from PySide6.QtCore import QEvent, QMessageLogContext, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
@@ -36,6 +37,7 @@ class Host:
         self._errors: list[str] = []
         sys.excepthook = self._on_exception
         qInstallMessageHandler(self._on_qt_message)
+        self._watch_vtk()
         _use_slicer_files()
         qt_module.install()
         parts = start_scene(temporary)
@@ -67,10 +69,17 @@ class Host:
             self._errors.append(message)
             sys.stderr.write(f"Qt: {message}\n")
 
-    def take_errors(self) -> list[str]:
-        """Returns the exceptions in slots and observers and the warnings of Qt since the last call, and forgets them.
+    def _watch_vtk(self) -> None:
+        def note(window: Any, event: str, text: str) -> None:
+            self._errors.append(text)
 
-        Qt and VTK print such an exception and go on, so a test that does not look here passes over it.
+        note.CallDataType = vtk.VTK_STRING  # type: ignore[attr-defined]
+        vtk.vtkOutputWindow.GetInstance().AddObserver("ErrorEvent", note)
+
+    def take_errors(self) -> list[str]:
+        """Returns exceptions in slots and observers, warnings of Qt and errors of VTK since the last call.
+
+        Qt and VTK print them and go on, so a test that does not look here passes over them.
         """
         taken, self._errors = self._errors, []
         return taken

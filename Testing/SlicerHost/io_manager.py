@@ -31,6 +31,7 @@ class qSlicerIOManager(QObject):
 
     newFileLoaded = Signal(dict)
     fileSaved = Signal(dict)
+    CPP_SIGNALS = ("newFileLoaded(qSlicerIO::IOProperties)", "fileSaved(qSlicerIO::IOProperties)")
     defaultSceneFileType = Property(str, lambda self: "MRML Scene (.mrml)")
 
     def __init__(self, parts: SceneParts) -> None:
@@ -65,8 +66,7 @@ class qSlicerIOManager(QObject):
     def _read_volume(self, path: Path, name: str, properties: dict[str, Any]) -> Any:
         flags = {"labelmap": 1, "center": 2, "singleFile": 4, "autoWindowLevel": 8, "discardOrientation": 16}
         options = sum(bit for flag, bit in flags.items() if properties.get(flag, flag == "autoWindowLevel"))
-        unique = self._parts.scene.GenerateUniqueName(name)
-        volume = self._parts.logics["Volumes"].AddArchetypeVolume(str(path), unique, options)
+        volume = self._parts.logics["Volumes"].AddArchetypeVolume(str(path), name, options)
         if volume is not None and properties.get("show", True):
             self._show(volume, bool(properties.get("labelmap")))
         return volume

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QVBoxLayout
 
 from .pythonqt import wrap
 from .qmrml_widgets import qSlicerWidget
-from .widgets import stored
+from .widgets import stand_in, stored
 
 
 class qSlicerLoadableModule(QObject):
@@ -37,6 +37,7 @@ class qSlicerLoadableModule(QObject):
         return slicer.mrmlScene
 
 
+@stand_in
 class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
     """The frame around a scripted module's panel."""
 
@@ -45,11 +46,18 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
 
     def __init__(self, module_name: str) -> None:
         super().__init__()
+        self.setObjectName(f"{module_name}ModuleWidget")
         self._module_name = module_name
         self._entered = False
         self._python: Any = None
         self.setLayout(QVBoxLayout(self))
         self.setMRMLScene(slicer.mrmlScene)
+
+    def _start(self) -> None:
+        """Makes the Python object ``<Name>Widget(parent)`` and calls its ``setup()``."""
+        self._python = getattr(sys.modules[self._module_name], f"{self._module_name}Widget")(wrap(self))
+        setattr(slicer.modules, f"{self._module_name}Widget", self._python)
+        self._python.setup()
 
     def self(self) -> Any:
         return self._python
@@ -65,6 +73,7 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
             self._python.exit()
 
 
+@stand_in
 class qSlicerScriptedLoadableModule(QObject):
     """A scripted module: loads the file, describes it, and makes its panel when asked."""
 
@@ -101,19 +110,15 @@ class qSlicerScriptedLoadableModule(QObject):
             instance.setup()
 
     def widgetRepresentation(self) -> Any:
-        """Makes the panel on first use: ``<Name>Widget(parent)``, then ``setup()``."""
+        """Returns the panel, which is made on first use."""
         if self._panel is None:
-            name = self._path.stem
-            self._panel = qSlicerScriptedLoadableModuleWidget(name)
-            self._panel.setObjectName(f"{name}ModuleWidget")
-            self._panel._python = getattr(sys.modules[name], f"{name}Widget")(wrap(self._panel))
-            setattr(slicer.modules, f"{name}Widget", self._panel._python)
-            self._panel._python.setup()
+            self._panel = self.createNewWidgetRepresentation()
         return self._panel
 
     def createNewWidgetRepresentation(self) -> Any:
-        self._panel = None
-        return self.widgetRepresentation()
+        panel = qSlicerScriptedLoadableModuleWidget(self._path.stem)
+        panel._start()
+        return panel
 
     def logic(self) -> Any:
         return None

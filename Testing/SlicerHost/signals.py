@@ -33,7 +33,8 @@ def _read_signatures(native_class: type, meta: QMetaObject) -> dict[str, str]:
     renamed: dict[str, str] = {}
     for base in reversed(native_class.__mro__):
         for signature in base.__dict__.get("CPP_SIGNALS", ()):
-            renamed[re.sub(r"vtk\w+\*", "PyObject", signature)] = signature
+            here = re.sub(r"vtk\w+\*", "PyObject", signature).replace("qSlicerIO::IOProperties", "QVariantMap")
+            renamed[here] = signature
     while meta is not None:
         for index in range(meta.methodOffset(), meta.methodCount()):
             method = meta.method(index)
