@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from DynamicSegLib.backends.base import Backend, Compiled
+from DynamicSegLib.backends.base import Backend, Compiled, Deferred
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,15 @@ class CandidateExecution:
     def prepare(self, option: int) -> None:
         """See `Execution`."""
         if option not in self._compiled:
-            from DynamicSegLib.networks.classes import ClassesOnly
+            name = self.bundle.bank.options[option]
+            key = f"{self.bundle.checksum} {name} {self.setting}" if self.bundle.checksum else ""
+            network = Deferred(lambda: self._network(option), key)
+            self._compiled[option] = self.backend.compile(network, self.bundle.bank.channels, self.size)
 
-            module = ClassesOnly(self.bundle.bank.candidates[option - 1].build(self.setting))
-            self._compiled[option] = self.backend.compile(module, self.bundle.bank.channels, self.size)
+    def _network(self, option: int) -> "nn.Module":
+        from DynamicSegLib.networks.classes import ClassesOnly
+
+        return ClassesOnly(self.bundle.bank.candidates[option - 1].build(self.setting))
 
     def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
         """See `Execution`."""

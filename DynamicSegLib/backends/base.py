@@ -15,6 +15,18 @@ Compiled = Callable[[NDArray[np.float32]], tuple[NDArray[np.generic], ...]]
 
 
 @dataclass(frozen=True)
+class Deferred:
+    """A network that is built only where no compiled model of it is kept.
+
+    build: makes it, weights included.
+    key: names what `build` makes, weights included, so that its compiled model can be kept; empty where nothing does.
+    """
+
+    build: Callable[[], "nn.Module"]
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class BackendFacts:
     """What a backend is, for the summary: name, device, precision, and why they were chosen."""
 
@@ -35,9 +47,9 @@ class Backend(Protocol):
         """Slices of 240 x 240 pixels that are best run at once; memory grows with it."""
         ...
 
-    def compile(self, module: "nn.Module", channels: int, size: tuple[int, int]) -> Compiled:
-        """Make a module ready for inputs of `channels` and `size` (rows, columns).
+    def compile(self, network: "nn.Module | Deferred", channels: int, size: tuple[int, int]) -> Compiled:
+        """Make a network ready for inputs of `channels` and `size` (rows, columns).
 
-        A segmentation module's logits come back as class indices, uint8 `[n, row, column]` (see `classes_only`).
+        Wrapped in `networks.classes.ClassesOnly` it returns class indices, uint8 `[n, row, column]`, not logits.
         """
         ...

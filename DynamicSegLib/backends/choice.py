@@ -1,39 +1,90 @@
-"""Which backend and device run a study, and why."""
+"""Which backend, device and precision run a study, and why."""
 
+import ctypes
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 
+from DynamicSegLib.backends import openvino_backend
 from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.errors import BackendError
 
-BACKENDS = ("auto", "torch")
+BACKENDS = ("auto", "openvino", "torch")
+SMALLEST_AGREEMENT = 0.998
+"""A lower precision is chosen by itself only where its labels reach this Dice against float32's."""
+
+DiceOf = Callable[[Backend, Backend, str], float | None]
+"""Dice of a lower precision against float32 (exact backend, lower backend, machine): `agreement.Agreement.dice`."""
 
 
-def choose_backend(backend: str = "auto", device: str = "auto", precision: str = "auto") -> Backend:
-    """A backend by name, or the best one for this machine.
+def choose_backend(
+    backend: str = "auto", device: str = "auto", precision: str = "auto", dice_of: DiceOf | None = None
+) -> Backend:
+    """A backend by name, or the best one for this machine: CUDA where there is any, else OpenVINO, else torch.
 
     Parameters
     ----------
-    backend: `auto` or `torch`.
+    backend: `auto`, `openvino` or `torch`.
     device: `auto`, `cpu`, `cuda` or `cuda:N`.
-    precision: `auto`, `fp32` or `bf16`.
+    precision: `auto`, or one that the backend knows. `auto` is float32, or bf16 on OpenVINO where the CPU computes it
+        natively and `dice_of` finds that it agrees.
+    dice_of: measures the agreement of two precisions; without it `auto` stays with float32.
 
     Raises
     ------
-    BackendError: torch is not installed, a name is unknown, or the machine lacks what was asked for.
+    BackendError: a package is not installed, a name is unknown, or the machine lacks what was asked for.
     """
     if find_spec("torch") is None:
         raise BackendError("torch is not installed: `pip install torch`, or let the Slicer module install it.")
     if backend not in BACKENDS:
         raise BackendError(f"Backend {backend!r} is unknown: expected one of {', '.join(BACKENDS)}.")
+    if device not in ("auto", "cpu") and device.split(":")[0] != "cuda":
+        raise BackendError(f"Device {device!r} is unknown: expected auto, cpu, cuda or cuda:N.")
+    if backend == "openvino":
+        if device not in ("auto", "cpu"):
+            raise BackendError(f"OpenVINO runs on the CPU here, not on {device!r}: pass --backend torch.")
+        return _openvino(precision, "asked for", dice_of)
+    found = _cuda_device() if device == "auto" else None
+    if found is not None:
+        return _torch("cuda", precision, f"found {found}")
+    reason = "no CUDA device was found" if device == "auto" else "asked for"
+    if backend == "torch" or device not in ("auto", "cpu"):
+        return _torch("cpu" if device == "auto" else device, precision, reason)
+    if not openvino_backend.is_installed():
+        missing = f"openvino, several times faster, is not installed ({openvino_backend.INSTALL})"
+        return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing)
+    return _openvino(precision, f"the fastest installed for a CPU; {reason}", dice_of)
+
+
+def _torch(device: str, precision: str, reason: str) -> TorchBackend:
+    return TorchBackend(device, "fp32" if precision == "auto" else precision, reason)
+
+
+def _openvino(precision: str, reason: str, dice_of: DiceOf | None) -> OpenvinoBackend:
+    if precision != "auto":
+        return OpenvinoBackend(precision, reason)
+    if not openvino_backend.has_native_bf16():
+        return OpenvinoBackend("fp32", f"{reason}; fp32, as this CPU has no bf16 of its own")
+    if dice_of is None:
+        return OpenvinoBackend("fp32", f"{reason}; fp32, as nothing was given to check bf16 on")
+    dice = dice_of(OpenvinoBackend("fp32", ""), OpenvinoBackend("bf16", ""), openvino_backend.machine())
+    if dice is None:
+        return OpenvinoBackend("fp32", f"{reason}; fp32, as no structure was found on which bf16 could be checked")
+    if dice < SMALLEST_AGREEMENT:
+        return OpenvinoBackend(
+            "fp32", f"{reason}; fp32, as bf16's Dice against it is {dice:.4f}, below {SMALLEST_AGREEMENT}"
+        )
+    return OpenvinoBackend("bf16", f"{reason}; bf16, native to this CPU, with a Dice of {dice:.4f} against fp32")
+
+
+def _cuda_device() -> str | None:
+    """Name of the CUDA device that torch would use; torch, slow to import, is asked only where a driver is."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
     import torch
 
-    if device == "auto":
-        found = torch.cuda.is_available()
-        device = "cuda" if found else "cpu"
-        reason = f"found {torch.cuda.get_device_name()}" if found else "no CUDA device was found"
-    elif device == "cpu" or device.split(":")[0] == "cuda":
-        reason = "asked for"
-    else:
-        raise BackendError(f"Device {device!r} is unknown: expected auto, cpu, cuda or cuda:N.")
-    return TorchBackend(device, "fp32" if precision == "auto" else precision, reason)
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from DynamicSegLib.backends.base import BackendFacts, Compiled
+from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred
 from DynamicSegLib.errors import BackendError
+from DynamicSegLib.threads import apply_to_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,14 +33,17 @@ class TorchBackend:
             raise BackendError(f"Device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device.")
         if precision not in ("fp32", "bf16"):
             raise BackendError(f"Precision {precision!r} is unknown to torch: expected fp32 or bf16.")
+        apply_to_torch()
         self._device = torch.device(device)
         self._bf16 = precision == "bf16"
         self.facts = BackendFacts("torch", device, precision, reason)
         self.batch = 32 if self._device.type == "cuda" else 4
 
-    def compile(self, module: "nn.Module", channels: int, size: tuple[int, int]) -> Compiled:
+    def compile(self, network: "nn.Module | Deferred", channels: int, size: tuple[int, int]) -> Compiled:
+        """See `Backend`; nothing is kept between processes."""
         import torch
 
+        module = network.build() if isinstance(network, Deferred) else network
         module = module.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def run(slices: NDArray[np.float32]) -> tuple[NDArray[np.generic], ...]:

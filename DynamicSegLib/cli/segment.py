@@ -59,7 +59,10 @@ def run(options: argparse.Namespace) -> int:
     from DynamicSegLib.reporting.chart import import_figure
     from DynamicSegLib.reporting.tables import write_results
     from DynamicSegLib.study import build_study
+    from DynamicSegLib.threads import use_threads
 
+    if options.threads is not None:
+        use_threads(options.threads)
     budget = None if options.budget is None else Budget.parse(options.budget)
     volumes = volumes_by_name(options)
     import_figure()  # says now, not after the work, that matplotlib is missing
@@ -110,12 +113,6 @@ def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -
     """Route, plan and run, with progress."""
     from DynamicSegLib.methods.registry import start_run
 
-    if options.threads is not None:
-        if options.threads < 1:
-            raise InputError(f"--threads {options.threads}: expected 1 or more.")
-        import torch
-
-        torch.set_num_threads(options.threads)
     run = start_run(
         study,
         bundle,

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.backends.base import Backend, Deferred
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.cost import Cost, count
+from DynamicSegLib.cost_cache import remembered
 from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
 from DynamicSegLib.routing import DecisionRouter
 from DynamicSegLib.weights import load_into
@@ -63,20 +64,24 @@ def make_router(bundle: Bundle, backend: Backend, size: tuple[int, int]) -> Deci
     The decision network sees the whole slice in both of the paper's settings.
     Deviation: in setting 1 the paper decides for each of the 16 windows; here one option a slice, at a lower cost.
     """
-    network = build_decision_network(bundle)
+    network = Deferred(lambda: build_decision_network(bundle), f"{bundle.checksum} router" if bundle.checksum else "")
     cost = router_cost(bundle, size)
     return DecisionRouter(backend.compile(network, bundle.bank.channels, size), lambda _: cost)  # type: ignore[arg-type]
 
 
 def router_cost(bundle: Bundle, size: tuple[int, int]) -> Cost:
     """Cost of the decision network on one slice of `size` (rows, columns)."""
-    import torch
-
-    from DynamicSegLib.networks.decision import DecisionNetwork
-
     assert bundle.router is not None
-    with torch.device("meta"):
-        network = DecisionNetwork(
-            bundle.router.network, len(bundle.bank.candidates), bundle.bank.channels, **bundle.router.arguments
-        )
-    return count(network, (1, bundle.bank.channels, *size))
+    name, arguments = bundle.router.network, bundle.router.arguments
+    candidates, channels = len(bundle.bank.candidates), bundle.bank.channels
+
+    def counted() -> Cost:
+        import torch
+
+        from DynamicSegLib.networks.decision import DecisionNetwork
+
+        with torch.device("meta"):
+            network = DecisionNetwork(name, candidates, channels, **arguments)
+        return count(network, (1, channels, *size))
+
+    return remembered(("router", name, sorted(arguments.items()), candidates, channels, size), counted)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from DynamicSegLib.agreement import Agreement
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bundle import Bundle
@@ -10,7 +11,8 @@ from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.execution import CandidateExecution, Execution
-from DynamicSegLib.methods import med_danet, mutualnet
+from DynamicSegLib.methods import med_danet, med_danet_v2, mutualnet
+from DynamicSegLib.methods.staged_execution import DynamicExecution
 from DynamicSegLib.routing import Router
 from DynamicSegLib.study import Study
 
@@ -31,7 +33,12 @@ class Method:
 
 METHODS = {
     med_danet.METHOD: Method(med_danet.make_router, med_danet.router_cost, med_danet.reference_bundle),
-    mutualnet.METHOD: Method(mutualnet.make_router, mutualnet.router_cost, mutualnet.reference_bundle),
+    med_danet_v2.METHOD: Method(
+        med_danet_v2.make_router, med_danet_v2.router_cost, med_danet_v2.reference_bundle, DynamicExecution
+    ),
+    mutualnet.METHOD: Method(
+        mutualnet.make_router, mutualnet.router_cost, mutualnet.reference_bundle, mutualnet.make_execution
+    ),
 }
 
 
@@ -74,7 +81,15 @@ def start_run(
     BackendError: the machine lacks what was asked for.
     """
     method = method_of(bundle)
-    chosen = choose_backend(backend, device, precision)
     size = study.grid.shape[1:]
+    agreement = Agreement(
+        study.volumes,
+        len(bundle.bank.candidates),
+        lambda each: method.make_execution(bundle, each, size, setting),
+        f"{bundle.checksum} {setting}" if bundle.checksum else "",
+    )
+    chosen = choose_backend(backend, device, precision, agreement.dice)
+    # Decisions stay those of float32: the router takes a thousandth of the bank's time.
+    exact = choose_backend(chosen.facts.name, chosen.facts.device, "fp32")
     execution = method.make_execution(bundle, chosen, size, setting)
-    return Run(study, bundle, method.make_router(bundle, chosen, size), chosen, setting, batch, execution)
+    return Run(study, bundle, method.make_router(bundle, exact, size), chosen, setting, batch, execution)

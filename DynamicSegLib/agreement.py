@@ -1,0 +1,88 @@
+"""Whether a lower precision may be used: how well its labels agree with those of float32 on slices of a real study."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.execution import Execution
+from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.resources import cache_folder
+
+CHECK_SLICES = 6
+_SEARCHED_SLICES = 24
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of two backends on the slices of a study that have most foreground.
+
+    Parameters
+    ----------
+    volumes: float32 `[modality, slice, row, column]`, normalised.
+    candidates: how many the bank has.
+    make_execution: the method's way to run options on a backend.
+    key: names the weights (a bundle's checksum), so that the result can be kept; empty where nothing does.
+    """
+
+    volumes: NDArray[np.float32]
+    candidates: int
+    make_execution: Callable[[Backend], Execution]
+    key: str
+
+    def dice(self, exact: Backend, lower: Backend, machine: str) -> float | None:
+        """The lowest Dice of any candidate's labels under `lower` against those under `exact`, all structures together.
+
+        Measured once for a bundle and machine, then read from disk. None where `exact` finds no foreground to compare.
+        """
+        words = [self.key, self.volumes.shape[2:], exact.facts.name, lower.facts.precision, machine]
+        path = cache_folder() / "agreement" / f"{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}.json"
+        if self.key and path.is_file():
+            try:
+                return float(json.loads(path.read_text(encoding="utf-8")))
+            except (ValueError, TypeError):
+                path.unlink(missing_ok=True)
+        measured = self._measured(self.make_execution(exact), self.make_execution(lower))
+        if self.key and measured is not None:
+            write_text_whole(path, json.dumps(measured) + "\n")
+        return measured
+
+    def _measured(self, exact: Execution, lower: Execution) -> float | None:
+        slices = self._check_slices(exact)
+        if slices is None:
+            return None
+        scores = []
+        for option in range(1, self.candidates + 1):
+            score = overlap(_classes(exact, option, slices), _classes(lower, option, slices))
+            if score is not None:
+                scores.append(score)
+        return min(scores) if scores else None
+
+    def _check_slices(self, exact: Execution) -> NDArray[np.float32] | None:
+        """Those of slices evenly spread through the study on which the cheapest candidate finds most."""
+        count = self.volumes.shape[1]
+        searched = np.unique(np.linspace(0, count - 1, _SEARCHED_SLICES).round().astype(np.int64))
+        classes = _classes(exact, 1, self._slices(searched))
+        found = np.count_nonzero(classes, axis=(1, 2))
+        most = np.argsort(-found, kind="stable")[:CHECK_SLICES]
+        chosen = np.sort(searched[most[found[most] > 0]])
+        return self._slices(chosen) if chosen.size else None
+
+    def _slices(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self.volumes[:, indices].swapaxes(0, 1))
+
+
+def overlap(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:
+    """Dice of two class images over all foreground classes together; None where neither has any."""
+    sizes = np.count_nonzero(reference) + np.count_nonzero(other)
+    return 2 * np.count_nonzero((reference == other) & (reference > 0)) / sizes if sizes else None
+
+
+def _classes(execution: Execution, option: int, slices: NDArray[np.float32]) -> NDArray[np.uint8]:
+    parts = [execution.run(option, slices[first : first + _BATCH]).classes for first in range(0, len(slices), _BATCH)]
+    return np.concatenate(parts)

@@ -1,0 +1,190 @@
+"""OpenVINO on the CPU: several times faster than torch, and without torch once its compiled models are kept on disk."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred
+from DynamicSegLib.backends.model_cache import ModelCache
+from DynamicSegLib.errors import BackendError
+from DynamicSegLib.resources import cache_folder
+from DynamicSegLib.threads import thread_count
+
+if TYPE_CHECKING:
+    import openvino
+    from torch import nn
+
+INSTALL = "pip install 'DynamicSeg[openvino]'"
+_DEVICE = "CPU"
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+# One slice a stream and one thread a stream is faster than larger batches on more threads (no waiting for each other);
+# each stream has its own intermediate results in memory, hence the limit.
+_MOST_STREAMS = 8
+_SLICES_A_STREAM = 4
+
+
+def is_installed() -> bool:
+    """Whether the package openvino is there."""
+    return find_spec("openvino") is not None
+
+
+def has_native_bf16() -> bool:
+    """Whether this CPU multiplies bf16 itself; elsewhere bf16 saves no time."""
+    return "BF16" in _core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+
+def machine() -> str:
+    """What a compiled model depends on besides its network: OpenVINO's version and the CPU."""
+    from openvino import get_version
+
+    core = _core()
+    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+    return " ".join([get_version(), *(str(core.get_property(_DEVICE, name)) for name in names)])
+
+
+class OpenvinoBackend:
+    """Runs networks one slice a stream, asynchronously, at an explicit precision.
+
+    Parameters
+    ----------
+    precision: `fp32` or `bf16`.
+    reason: why it was chosen, for the summary.
+
+    Raises
+    ------
+    BackendError: OpenVINO is not installed, or an unknown precision.
+    """
+
+    def __init__(self, precision: str, reason: str) -> None:
+        if precision not in _HINTS:
+            raise BackendError(f"Precision {precision!r} is unknown to openvino: expected {' or '.join(_HINTS)}.")
+        self._core = _core()
+        self._threads = thread_count()
+        self._streams = min(self._threads, _MOST_STREAMS)
+        self._cache = ModelCache(cache_folder() / "openvino")
+        self.facts = BackendFacts("openvino", "cpu", precision, reason)
+        self.batch = _SLICES_A_STREAM * self._streams
+
+    def compile(self, network: "nn.Module | Deferred", channels: int, size: tuple[int, int]) -> Compiled:
+        """See `Backend`. The compiled model of a `Deferred` with a key is kept on disk.
+
+        Raises
+        ------
+        BackendError: OpenVINO cannot convert the network.
+        """
+        return _runner(self._compiled(network, (1, channels, *size)), self._streams)
+
+    def _compiled(self, network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.CompiledModel":
+        key = network.key if isinstance(network, Deferred) else ""
+        circumstances = (key, shape, self.facts.precision, machine())
+        found = self._cache.find(circumstances) if key else None
+        if found is not None:
+            try:
+                return self._core.import_model(_tensor(found), _DEVICE, self._settings())
+            except RuntimeError:  # kept by another build of the same version: make it anew
+                found.unlink(missing_ok=True)
+        module = network.build() if isinstance(network, Deferred) else network
+        compiled = self._core.compile_model(convert(module, shape), _DEVICE, self._settings())
+        if key:
+            self._cache.keep(circumstances, compiled.export_model().getvalue())
+        return compiled
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.facts.precision],
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": str(self._streams),
+        }
+
+
+def convert(module: "nn.Module", shape: tuple[int, ...]) -> "openvino.Model":
+    """A torch module as an OpenVINO model for inputs of exactly `shape`, by `torch.export`.
+
+    `openvino.convert_model` does the same and reports its use to Intel over the network; a program for hospitals must
+    not, so its front end is called directly.
+
+    Raises
+    ------
+    BackendError: torch cannot export the module, or OpenVINO lacks one of its operations.
+    """
+    import torch
+
+    with _quiet():
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+        try:
+            with torch.no_grad():
+                exported = torch.export.export(module.cpu().eval(), (torch.zeros(shape),))
+            decoder = TorchFXPythonDecoder.from_exported_program(exported, dynamic_shapes=False)
+            front_end = FrontEndManager().load_by_framework("pytorch")
+            model = front_end.convert(front_end.load(decoder))
+        # Whatever export or conversion runs into, the remedy is the same; the cause is kept.
+        except Exception as error:
+            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise BackendError(
+                f"OpenVINO cannot run {type(module).__name__} ({first_line}): pass --backend torch."
+            ) from error
+    model.reshape(list(shape))
+    return model
+
+
+def _runner(compiled: "openvino.CompiledModel", streams: int) -> Compiled:
+    from openvino import AsyncInferQueue
+
+    queue = AsyncInferQueue(compiled, streams)
+    kinds = [(tuple(port.shape)[1:], port.element_type.to_dtype()) for port in compiled.outputs]
+
+    def run(slices: NDArray[np.float32]) -> tuple[NDArray[np.generic], ...]:
+        outputs = tuple(np.empty((len(slices), *shape), kind) for shape, kind in kinds)
+
+        def keep(request: Any, place: int) -> None:
+            for output, tensor in zip(outputs, request.output_tensors, strict=True):
+                output[place] = tensor.data[0]
+
+        queue.set_callback(keep)
+        slices = np.ascontiguousarray(slices, np.float32)
+        for place in range(len(slices)):
+            queue.start_async([slices[place : place + 1]], place, share_inputs=True)
+        queue.wait_all()
+        return outputs
+
+    return run
+
+
+def _tensor(path: Path) -> "openvino.Tensor":
+    """A file's bytes, read by the system as they are needed."""
+    from openvino import Tensor
+
+    return Tensor(np.memmap(path, np.uint8, "r"))
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's core; loading the CPU's plugin takes a noticeable time, so one serves the whole process."""
+    if not is_installed():
+        raise BackendError(f"OpenVINO is not installed: {INSTALL}.")
+    from openvino import Core
+
+    return Core()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the converters' warnings about their own internals."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
