@@ -24,6 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     _add_pack(stages)
+    _add_parts(stages)
     _add_stage(stages, "bank", _bank, "train the candidates, jointly or one alone", fine_tuning=True)
     _add_stage(stages, "decision", _decision, "train the decision network on a finished bank", fine_tuning=True)
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
@@ -64,6 +65,18 @@ def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.set_defaults(func=_pack)
 
 
+def _add_parts(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    split = stages.add_parser("split", help="cut a slice cache into compressed parts, to carry it to another machine")
+    split.add_argument("--cache", type=Path, required=True, metavar="DIR")
+    split.add_argument("--parts", type=Path, required=True, metavar="DIR")
+    split.add_argument("--limit-mib", type=float, default=60.0, metavar="N", help="size of a part (default: 60)")
+    split.set_defaults(func=_split)
+    join = stages.add_parser("join", help="put the parts of a slice cache together again")
+    join.add_argument("--parts", type=Path, required=True, metavar="DIR")
+    join.add_argument("--cache", type=Path, required=True, metavar="DIR")
+    join.set_defaults(func=_join)
+
+
 def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -76,6 +89,20 @@ def _pack(options: argparse.Namespace) -> int:
     task = read_task(options.task)
     cases = LAYOUTS[options.layout](options.data, task.input.modalities)
     pack_cases(cases, task, options.cache, options.folds, _note)
+    return 0
+
+
+def _split(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.parts import split_cache
+
+    _note(f"{split_cache(options.cache, options.parts, options.limit_mib, _note)} parts")
+    return 0
+
+
+def _join(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.parts import join_parts
+
+    _note(f"{join_parts(options.parts, options.cache)} cases in {options.cache}")
     return 0
 
 

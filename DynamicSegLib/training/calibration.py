@@ -7,7 +7,7 @@ from torch import Tensor
 from DynamicSegLib.networks.decision import DecisionNetwork
 
 # A few cases say little about a slope: stay near 1 and 0 unless they insist.
-_PRIOR = 0.02
+_PRIOR = 0.005
 
 
 def fit_calibration(logits: Tensor, dice: Tensor) -> tuple[Tensor, Tensor]:
