@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.cropping import PositionNetwork, crop, paste
 from DynamicSegLib.networks.padding import pad_to_divisor
-from DynamicSegLib.networks.pieces import Pieces, StagedExecution, pieces_of
+from DynamicSegLib.networks.pieces import Last, Pieces, StagedExecution, pieces_of
 from DynamicSegLib.networks.staged import StagedNetwork
 
 
@@ -61,11 +61,19 @@ class DynamicNetwork(nn.Module):
         """The modules that an execution leads slices through."""
         return pieces_of(self.segmentation, self.position, classes)
 
-    def execution(self, pieces: Pieces) -> StagedExecution:
-        """This option's way through `pieces`, which are this network's or compiled from them."""
-        network = self.segmentation
-        which = self.crops.index(self.crop) if self.crop else 0
-        return StagedExecution(pieces, network.bits, network.width, network.divisor, self.crop, which)
+    def execution(self, pieces: Pieces, crop: int | None = None, classes: bool = False) -> StagedExecution:
+        """The way of this option, or of that with another crop size, through `pieces`.
+
+        Parameters
+        ----------
+        pieces: this network's, or compiled from them.
+        classes: whether the last piece gives classes.
+        """
+        network, size = self.segmentation, self.crop if crop is None else crop
+        which = self.crops.index(size) if size else 0
+        return StagedExecution(
+            pieces, Last(network, classes), network.bits, network.width, network.divisor, size, which
+        )
 
     def dense(
         self, x: Tensor, size: int, centre: Tensor | None = None, quantised: bool = True

@@ -15,7 +15,7 @@ from DynamicSegLib.networks.cropping import PositionNetwork, whole_pixels
 from DynamicSegLib.networks.padding import pad_to_divisor
 from DynamicSegLib.networks.staged import STAGES, StagedNetwork
 
-Piece = Callable[..., tuple[Tensor, ...]]
+Kernel = Callable[..., tuple[Tensor, ...]]
 
 # Pixels by which the last decoder stage (two 3x3 convolutions) looks around.
 _REACH = 2
@@ -88,11 +88,11 @@ class Pieces:
     policy space has crops.
     """
 
-    position: Piece | None
-    begin: Piece
-    stages: Mapping[tuple[int, int], Piece]
-    before_last: Piece
-    last: Piece
+    position: Kernel | None
+    begin: Kernel
+    stages: Mapping[tuple[int, int], Kernel]
+    before_last: Kernel
+    last: Kernel
 
 
 def pieces_of(network: StagedNetwork, position: PositionNetwork | None, classes: bool = False) -> Pieces:
@@ -124,6 +124,7 @@ class StagedExecution:
 
     Parameters
     ----------
+    blank: the last piece for whole slices, run once on no features at all.
     bits: the bit space.
     width: channels of the features before the last stage.
     divisor: rows and columns of whole slices are padded to a multiple of it.
@@ -142,8 +143,16 @@ class StagedExecution:
     """
 
     def __init__(
-        self, pieces: Pieces, bits: Sequence[int], width: int, divisor: int, crop: int = 0, which: int = 0
+        self,
+        pieces: Pieces,
+        blank: Kernel,
+        bits: Sequence[int],
+        width: int,
+        divisor: int,
+        crop: int = 0,
+        which: int = 0,
     ) -> None:
+        self.blank = blank
         self.pieces, self.bits, self.width, self.divisor = pieces, tuple(bits), width, divisor
         self.crop, self.which = crop, which
         self._blank: Tensor | None = None
@@ -185,14 +194,15 @@ class StagedExecution:
     def _pasted(self, features: Tensor, places: list[tuple[int, int]], size: tuple[int, int]) -> Tensor:
         """The last stage's result on the whole slice: windows around the crops, on the result of no features at all."""
         windows = [_windows(places, axis, self.crop, size[axis]) for axis in range(2)]
-        lengths = [min(self.crop + 4 * _REACH, length) for length in size]
+        lengths = last_size(self.crop, size)
         patches = features.new_zeros((len(features), self.width, *lengths))
         for i, (r, c) in enumerate(places):
             top, left = r - windows[0][i][0], c - windows[1][i][0]
             patches[i, :, top : top + self.crop, left : left + self.crop] = features[i]
+        blank = None if patches.is_meta else self._blank_of(features, size)
         (results,) = self.pieces.last(patches)
         shape = (len(features), *results.shape[1:-2], *size)
-        whole = results.new_empty(shape) if results.is_meta else self._blank_of(features, size).expand(shape).clone()
+        whole = results.new_empty(shape) if blank is None else blank.expand(shape).clone()
         for i, (row, column) in enumerate(zip(*windows, strict=True)):
             inside = (slice(row[1], row[2]), slice(column[1], column[2]))
             own = (slice(row[1] - row[0], row[2] - row[0]), slice(column[1] - column[0], column[2] - column[0]))
@@ -201,8 +211,13 @@ class StagedExecution:
 
     def _blank_of(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         if self._blank is None or self._blank.shape[-2:] != size:
-            (self._blank,) = self.pieces.last(features.new_zeros((1, self.width, *size)))
+            (self._blank,) = self.blank(features.new_zeros((1, self.width, *size)))
         return self._blank
+
+
+def last_size(crop: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns that the last stage is run on for a crop of slices of `size`."""
+    return min(crop + 4 * _REACH, size[0]), min(crop + 4 * _REACH, size[1])
 
 
 def _windows(places: list[tuple[int, int]], axis: int, crop: int, length: int) -> list[tuple[int, int, int]]:
@@ -211,7 +226,7 @@ def _windows(places: list[tuple[int, int]], axis: int, crop: int, length: int) -
     At a window's edge inside the slice the last stage's padding is not the slice's own: `_REACH` pixels are left out,
     which are out of the crop's reach.
     """
-    span = min(crop + 4 * _REACH, length)
+    span, _ = last_size(crop, (length, length))
     found = []
     for place in places:
         first = min(max(place[axis] - 2 * _REACH, 0), length - span)
@@ -220,7 +235,7 @@ def _windows(places: list[tuple[int, int]], axis: int, crop: int, length: int) -
     return found
 
 
-def _by_group(bits: list[int], x: Tensor, pieces: Mapping[int, Piece]) -> tuple[Tensor, ...]:
+def _by_group(bits: list[int], x: Tensor, pieces: Mapping[int, Kernel]) -> tuple[Tensor, ...]:
     """Run each slice through the piece of its bits, slices of the same bits together, and restore the order."""
     widths = sorted(set(bits))
     if len(widths) == 1:

@@ -1,0 +1,237 @@
+"""Real arithmetic for networks that run in pieces at different widths: int8, 16-bit floating point, float32.
+
+On a CPU OpenVINO is the first choice. Both it and oneDNN through torch reach the processor's int8 and bf16 units (one
+encoder stage of 128 channels, batch 4 of 96 x 96 pixels, one core with VNNI: 3.7 ms and 1.9 ms for its int8
+convolutions, 10 ms in float32), but torch quantises, normalises and activates in separate passes over memory and runs
+what stays in float32 twice as slowly (stage 1: 8.5 ms against 19.4 ms), and its quantised operators are deprecated.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import DynamicSegLib
+from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.backends.model_cache import ModelCache
+from DynamicSegLib.resources import cache_folder
+from DynamicSegLib.threads import thread_count
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Kernel = Callable[..., tuple["Tensor", ...]]
+
+_INT8, _HALF = 8, 16
+# Each stream has its own intermediate results in memory.
+_MOST_STREAMS = 8
+
+
+class Kernels(Protocol):
+    """Turns modules into functions of tensors that really compute at a given width."""
+
+    def describe(self, bits: int) -> str:
+        """What computes at `bits`, for the summary; where the machine lacks the type, what stands in for it."""
+        ...
+
+    def keeps_quantisers(self, bits: int) -> bool:
+        """Whether a module of `bits` is to be given with its quantisers, or without because the type itself rounds."""
+        ...
+
+    def compile(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Kernel:
+        """A module as a function of tensors `[n, ...]`, `n` of any size.
+
+        Parameters
+        ----------
+        name: tells the modules of one network apart.
+        examples: inputs of one slice; all inputs have their shapes.
+        bits: 32 for everything outside quantised stages.
+        """
+        ...
+
+
+def kernels_for(backend: Backend, key: str = "") -> Kernels:
+    """The kernels of a run's backend. `key`: names the weights, for keeping what was compiled."""
+    facts = backend.facts
+    if facts.name == "openvino":
+        return OpenVINOKernels(facts.precision, key)
+    return TorchKernels(facts.device, facts.precision)
+
+
+class TorchKernels:
+    """Torch as it is: 16-bit types by autocast; torch has no int8 convolutions, floating point imitates them."""
+
+    def __init__(self, device: str, precision: str = "fp32") -> None:
+        import torch
+
+        self._device = torch.device(device)
+        self._precision = precision
+        if self._device.type == "cuda":
+            self._half: torch.dtype | None = torch.float16
+        else:
+            # Without the unit bf16 is emulated, slower than float32.
+            self._half = torch.bfloat16 if _cpu_has_bf16() else None
+
+    def describe(self, bits: int) -> str:
+        """See `Kernels`."""
+        half = str(self._half).removeprefix("torch.") if self._half else "float32"
+        if bits > _HALF:
+            return f"{'bfloat16' if self._precision == 'bf16' else 'float32'} (torch)"
+        if bits > _INT8:
+            return f"{half} (torch)" + ("" if self._half else ": this processor has no bf16 unit")
+        stand_in = half if self._device.type == "cuda" else "float32"
+        return f"{stand_in} that imitates int{bits} (torch): it has no int8 convolutions; on a CPU OpenVINO has"
+
+    def keeps_quantisers(self, bits: int) -> bool:
+        """See `Kernels`."""
+        return bits <= _INT8 or self._half is None
+
+    def compile(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Kernel:
+        """See `Kernels`."""
+        import torch
+
+        module = module.eval().to(self._device)
+        kind = self._type_of(bits)
+
+        def run(*tensors: "Tensor") -> "tuple[Tensor, ...]":
+            with torch.inference_mode(), torch.autocast(self._device.type, kind, enabled=kind is not None):
+                results = module(*(tensor.to(self._device) for tensor in tensors))
+            return tuple(each.float() if each.is_floating_point() else each for each in results)
+
+        return run
+
+    def _type_of(self, bits: int) -> "torch.dtype | None":
+        import torch
+
+        if bits > _HALF:
+            return torch.bfloat16 if self._precision == "bf16" else None
+        if bits > _INT8 or self._device.type == "cuda":
+            return self._half
+        return None
+
+
+class OpenVINOKernels:
+    """OpenVINO on the CPU: int8 where a module's quantisers have 8 bits or fewer, bf16 up to 16, float32 otherwise.
+
+    Every module runs one slice a stream, asynchronously.
+
+    Parameters
+    ----------
+    precision: of what is not quantised, `fp32` or `bf16`.
+    key: names the weights, so that compiled modules can be kept on disk; empty where nothing does.
+    """
+
+    def __init__(self, precision: str = "fp32", key: str = "") -> None:
+        from openvino import Core, get_version
+
+        self._core = Core()
+        self._precision, self._key = precision, key
+        names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+        device, abilities = (self._core.get_property("CPU", name) for name in names)
+        self._int8, self._bf16 = "INT8" in abilities, "BF16" in abilities
+        self._machine = (get_version(), device, abilities, DynamicSegLib.__version__)
+        self._cache = ModelCache(cache_folder() / "openvino")
+        self._streams = min(thread_count(), _MOST_STREAMS)
+
+    def describe(self, bits: int) -> str:
+        """See `Kernels`."""
+        if bits > _HALF:
+            return f"{'bfloat16' if self._precision == 'bf16' and self._bf16 else 'float32'} (OpenVINO)"
+        if bits > _INT8:
+            return "bfloat16 (OpenVINO)" if self._bf16 else "float32 (OpenVINO): this processor has no bf16 unit"
+        return "int8 (OpenVINO)" if self._int8 else "float32 (OpenVINO): this processor has no int8 unit"
+
+    def keeps_quantisers(self, bits: int) -> bool:
+        """See `Kernels`."""
+        return bits <= _INT8 or not self._bf16
+
+    def compile(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Kernel:
+        """See `Kernels`."""
+        import torch
+
+        half = self._bf16 and (_INT8 < bits <= _HALF or (bits > _HALF and self._precision == "bf16"))
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+            "INFERENCE_NUM_THREADS": thread_count(),
+            "NUM_STREAMS": str(self._streams),
+        }
+        run = _queued(self._compiled(name, module, examples, settings), self._streams)
+        return lambda *tensors: tuple(torch.from_numpy(each) for each in run([tensor.numpy() for tensor in tensors]))
+
+    def _compiled(
+        self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", settings: dict[str, Any]
+    ) -> Any:
+        from openvino import Tensor as Buffer
+
+        shapes = [tuple(each.shape) for each in examples]
+        circumstances = (self._key, name, shapes, sorted(settings.items()), *self._machine)
+        found = self._cache.find(circumstances) if self._key else None
+        if found is not None:
+            try:
+                return self._core.import_model(Buffer(np.memmap(found, np.uint8, "r")), "CPU", settings)
+            except RuntimeError:  # kept by another build of the same version: make it anew
+                found.unlink(missing_ok=True)
+        compiled = self._core.compile_model(_converted(module, examples), "CPU", settings)
+        if self._key:
+            self._cache.keep(circumstances, compiled.export_model().getvalue())
+        return compiled
+
+
+def _converted(module: "nn.Module", examples: "tuple[Tensor, ...]") -> Any:
+    """A traced module as an OpenVINO model for inputs of exactly the examples' shapes.
+
+    The front end is called directly: `openvino.convert_model` reports its use over the network.
+    """
+    import torch
+    from openvino import PartialShape, Type
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Traced and frozen here: the decoder would check the trace and freeze twice over.
+        traced = torch.jit.freeze(torch.jit.trace(module.cpu().eval(), examples, check_trace=False))
+        # Named, since the front end does not keep it alive.
+        decoder = TorchScriptPythonDecoder(traced, skip_freeze=True)
+        front_end = FrontEndManager().load_by_framework("pytorch")
+        model = front_end.convert(front_end.load(decoder))
+    for place, each in zip(model.inputs, examples, strict=True):
+        place.get_node().set_element_type(Type.f32)
+        place.get_node().set_partial_shape(PartialShape(list(each.shape)))
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def _queued(compiled: Any, streams: int) -> "Callable[[list[NDArray[np.generic]]], tuple[NDArray[np.generic], ...]]":
+    """A compiled model for one slice as a function of many."""
+    from openvino import AsyncInferQueue
+
+    queue = AsyncInferQueue(compiled, streams)
+    kinds = [(tuple(port.shape)[1:], port.element_type.to_dtype()) for port in compiled.outputs]
+
+    def run(arrays: "list[NDArray[np.generic]]") -> "tuple[NDArray[np.generic], ...]":
+        arrays = [np.ascontiguousarray(array) for array in arrays]
+        count = len(arrays[0])
+        outputs = tuple(np.empty((count, *shape), kind) for shape, kind in kinds)
+
+        def keep(request: Any, place: int) -> None:
+            for output, tensor in zip(outputs, request.output_tensors, strict=True):
+                output[place] = tensor.data[0]
+
+        queue.set_callback(keep)
+        for place in range(count):
+            queue.start_async([array[place : place + 1] for array in arrays], place, share_inputs=True)
+        queue.wait_all()
+        return outputs
+
+    return run
+
+
+def _cpu_has_bf16() -> bool:
+    import torch
+
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported()) if supported is not None else False

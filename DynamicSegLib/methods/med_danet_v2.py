@@ -1,0 +1,150 @@
+"""Med-DANet V2 (WACV 2024): skip a slice, crop it at a predicted centre, or take it whole; bits that follow the slice.
+
+The bank's candidates are the crop sizes and the whole slice: one network, so they share their weights. The policy
+network is the router, as in Med-DANet, and predicts qualities too, so that budgets work alike. The crop-position
+network and the bit selectors belong to the candidates and are in their costs.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from DynamicSegLib.bank import SKIP, Bank, Candidate
+from DynamicSegLib.bundle import Bundle, RouterSpec
+from DynamicSegLib.cost import Cost, count
+from DynamicSegLib.errors import BundleError
+from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
+from DynamicSegLib.methods.med_danet import make_router, router_cost
+
+if TYPE_CHECKING:
+    from DynamicSegLib.networks.dynamic import DynamicNetwork
+
+__all__ = ["METHOD", "candidates", "cost_parts", "make_router", "network_of", "reference_bundle", "router_cost"]
+
+METHOD = "med-danet-v2"
+NETWORK = "med-danet-v2"
+
+
+def candidates(
+    crops: tuple[int, ...] = (96,),
+    bits: tuple[int, ...] = (8, 16),
+    base: str = "unet2d",
+    in_channels: int = len(INPUT.modalities),
+    out_channels: int = len(LABELS) + 1,
+    **arguments: int,
+) -> tuple[Candidate, ...]:
+    """A policy space as candidates without weights, cheapest first: `crop<size>` for each size, then `whole`.
+
+    Parameters
+    ----------
+    crops: crop sizes in pixels, ascending multiples of 8; none for the ablation without spatial choice.
+    bits: the bit space; (32,) for the ablation without quantisation.
+    base, arguments: the base network and what it takes (`width`, `layers`, `size`), see `networks.staged`.
+
+    Source: Med-DANet V2, Table 3 (policy space, bit space, base networks).
+    """
+    common: dict[str, object] = {"crops": list(crops), "bits": list(bits), "base": base}
+    common |= {"in_channels": in_channels, "out_channels": out_channels, **arguments}
+    return tuple(
+        Candidate(f"crop{size}" if size else "whole", NETWORK, {"crop": size, **common}) for size in (*crops, 0)
+    )
+
+
+def reference_bundle(size: int = 240) -> Bundle:
+    """The paper's policy space {skip, crop 96, whole} and bit space {8, 16} without weights.
+
+    Parameters
+    ----------
+    size: in-plane size; the UNet of the paper's setting takes any.
+
+    Source: Med-DANet V2, Sec. 4.1.
+    """
+    return Bundle(
+        name=METHOD,
+        method=METHOD,
+        input=replace(INPUT, size=(size, size)),
+        labels=LABELS,
+        bank=Bank(candidates(), len(INPUT.modalities)),
+        router=RouterSpec("shufflenetv2-m", {}),
+        regions=REGIONS,
+    )
+
+
+def network_of(bundle: Bundle) -> "DynamicNetwork":
+    """The one network of all candidates, with its weights where the bundle has some.
+
+    Raises
+    ------
+    BundleError: the candidates differ in more than their crop size.
+    """
+    from DynamicSegLib.bundle import checksum_of
+    from DynamicSegLib.networks.dynamic import DynamicNetwork
+    from DynamicSegLib.networks.registry import build_network
+    from DynamicSegLib.weights import load_into
+
+    last = bundle.bank.candidates[-1]
+    for candidate in bundle.bank.candidates:
+        same = {**candidate.arguments, "crop": 0} == {**last.arguments, "crop": 0} and candidate.network == NETWORK
+        if candidate.weights is not None and last.weights is not None:
+            same = same and checksum_of(candidate.weights) == checksum_of(last.weights)
+        if not same:
+            raise BundleError(
+                f"Candidates {candidate.name} and {last.name} of bundle {bundle.name!r} are not one network of "
+                f"{METHOD} at two crop sizes: install the bundle again."
+            )
+    network = build_network(last.network, last.arguments)
+    assert isinstance(network, DynamicNetwork)
+    if last.weights is not None:
+        load_into(network, last.weights)
+    return network.eval()
+
+
+def crop_of(bundle: Bundle, option: int) -> int:
+    """Crop size of an option in pixels, 0 for the whole slice."""
+    return int(bundle.bank.candidates[option - 1].arguments.get("crop", 0))
+
+
+def cost_parts(bundle: Bundle, size: tuple[int, int], option: int) -> dict[str, Cost]:
+    """What one slice of `size` (rows, columns) costs with `option`, part by part, stages at their widest bits.
+
+    The parts are the policy network (spent on every slice), the position network, the bit selectors, stem, the
+    encoder's stages, and the rest (bridge, decoder); they sum up to the router's and the candidate's cost.
+    """
+    parts = {"policy network": router_cost(bundle, size)}
+    if bundle.bank.options[option] == SKIP:
+        return parts
+    candidate = bundle.bank.candidates[option - 1]
+    network, crop = network_of(bundle), crop_of(bundle, option)
+    cropped = bool(crop) and crop < min(size)
+    if cropped and network.position is not None:
+        parts["position network"] = count(network.position, (1, bundle.bank.channels, *size))
+    parts |= _segmentation_parts(network, bundle.bank.channels, (crop, crop) if cropped else size)
+    known = sum((part for name, part in parts.items() if name != "policy network"), Cost())
+    whole = candidate.cost(size, bundle.bank.channels)
+    parts["decoder"] = Cost(whole.macs - known.macs, whole.paper_flops - known.paper_flops)
+    return parts
+
+
+def _segmentation_parts(network: "DynamicNetwork", channels: int, tile: tuple[int, int]) -> dict[str, Cost]:
+    from DynamicSegLib.networks.padding import padded_size
+    from DynamicSegLib.networks.pieces import Begin, Stage
+    from DynamicSegLib.networks.staged import STAGES
+
+    staged = network.segmentation
+    rows, columns = padded_size(*tile, staged.divisor)
+    width = staged.width
+    selectors = [
+        count(selector, (1, width << index, rows >> index, columns >> index))
+        for index, selector in enumerate(staged.selectors)
+    ]
+    none = [Cost()] * (STAGES + 1 - len(selectors))
+    following = [*selectors, *none]
+    begin = count(Begin(staged), (1, channels, rows, columns))
+    parts = {"bit selectors": sum(selectors, Cost()), "stem": _less(begin, following[0])}
+    for index in range(STAGES):
+        stage = count(Stage(staged, index, staged.bits[-1]), (1, width << index, rows >> index, columns >> index))
+        parts[f"encoder stage {index + 1}"] = _less(stage, following[index + 1])
+    return parts
+
+
+def _less(whole: Cost, part: Cost) -> Cost:
+    return Cost(whole.macs - part.macs, whole.paper_flops - part.paper_flops, whole.parameters - part.parameters)
