@@ -1,0 +1,86 @@
+"""Configurations."""
+
+from pathlib import Path
+
+import pytest
+
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.evaluation.choices import Softmax
+from DynamicSegLib.training.config import (
+    BankConfig,
+    BundleConfig,
+    DecisionConfig,
+    FoldsConfig,
+    from_mapping,
+    read_config,
+)
+
+SHIPPED = Path(__file__).resolve().parents[2] / "DynamicSegLib" / "training" / "configs"
+SMALLEST = {"output": "out", "data": {"cache": "c", "cases": "l"}, "candidates": [], "steps": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("paper-bank", BankConfig),
+        ("paper-decision", DecisionConfig),
+        ("small-bank", BankConfig),
+        ("small-decision", DecisionConfig),
+        ("gpu-bank", BankConfig),
+        ("gpu-decision", DecisionConfig),
+        ("gpu-folds", FoldsConfig),
+        ("glioma-bundle", BundleConfig),
+    ],
+)
+def test_the_shipped_configurations_are_read(name: str, kind: type) -> None:
+    assert isinstance(read_config(SHIPPED / f"{name}.yaml", kind), kind)
+
+
+def test_the_papers_settings_are_the_papers() -> None:
+    bank = read_config(SHIPPED / "paper-bank.yaml", BankConfig)
+    assert (bank.batch, bank.size, bank.optimiser.learning_rate, bank.optimiser.amsgrad) == (64, (128, 128), 1e-4, True)
+    assert bank.detachment.at == 0.75 and bank.cross_entropy == 0.0 and bank.average == 0.0
+    decision = read_config(SHIPPED / "paper-decision.yaml", DecisionConfig)
+    assert (decision.alpha, decision.softmax, decision.optimiser.learning_rate) == (0.001, Softmax.COST, 1e-2)
+
+
+def test_values_are_converted_to_their_types() -> None:
+    config = from_mapping(BankConfig, {**SMALLEST, "size": [64, 32], "optimiser": {"learning_rate": "1e-4"}}, "here")
+    assert config.output == Path("out")
+    assert config.size == (64, 32)
+    assert config.optimiser.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bathc": 3}, "here: unknown key 'bathc'"),
+        ({"optimiser": {"rate": 3}}, "here: optimiser: unknown key 'rate'"),
+        ({"steps": "many"}, "here: steps: 'many', where int was expected"),
+        ({"size": [1, 2, 3]}, "here: size: 3 values, where 2 were expected"),
+        ({"average": "much"}, "here: average: 'much', where a number was expected"),
+        ({"steps": True}, "here: steps: True, where int was expected"),
+    ],
+)
+def test_what_does_not_fit_is_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        from_mapping(BankConfig, {**SMALLEST, **change}, "here")
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(TrainingError, match="here: 'steps' is missing"):
+        from_mapping(BankConfig, {key: value for key, value in SMALLEST.items() if key != "steps"}, "here")
+
+
+def test_an_unknown_choice_lists_the_known_ones() -> None:
+    values = {"output": "o", "data": SMALLEST["data"], "banks": [], "overlaps": "v", "steps": 1, "softmax": "all"}
+    with pytest.raises(TrainingError, match="one of none, score, cost, both was expected"):
+        from_mapping(DecisionConfig, values, "here")
+
+
+def test_a_file_that_is_no_mapping_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("- 1", encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"x\.yaml holds list"):
+        read_config(tmp_path / "x.yaml", BankConfig)
+    with pytest.raises(TrainingError, match="cannot be read"):
+        read_config(tmp_path / "absent.yaml", BankConfig)
