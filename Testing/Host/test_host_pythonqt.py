@@ -135,7 +135,7 @@ def test_a_python_class_may_derive_and_its_methods_are_called_by_qt(host):
             super().__init__()
             self.sizes = []
 
-        def resizeEvent(self, event):
+        def resizeEvent(self, event):  # noqa: N802
             self.sizes.append(event.size().width())
 
     panel = Panel()

@@ -25,8 +25,12 @@ class qSlicerCommandOptions(QObject):
 class qSlicerModuleFactoryManager(QObject):
     """Names the modules that were loaded."""
 
+    def __init__(self, manager: qSlicerModuleManager) -> None:
+        super().__init__(manager)
+        self._manager = manager
+
     def loadedModuleNames(self) -> list[str]:
-        return list(self.parent()._modules)
+        return list(self._manager._modules)
 
 
 class qSlicerModuleManager(QObject):

@@ -13,7 +13,7 @@ import slicer
 import vtk
 
 from .names import Use
-from .signals import normalised
+from .signals import normalised, signatures
 
 EVERY_OBJECT = frozenset(
     [
@@ -76,12 +76,27 @@ def qt_has(class_name: str, use: Use) -> bool:
     found = PySide6.QtWidgets.QWidget if class_name.startswith("QVTK") else qt_name(class_name)
     if found is None:
         return False
-    meta = getattr(found, "staticMetaObject", None)
-    if use.kind == "connect":
-        return meta is not None and meta.indexOfSignal(normalised(use.member)) >= 0
     name = use.member
-    known = hasattr(found, name) or hasattr(found, name.removesuffix("_")) or name in EVERY_OBJECT or not name
-    return known or (meta is not None and meta.indexOfProperty(name) >= 0)
+    if use.kind != "connect" and (not name or name in EVERY_OBJECT or hasattr(found, name.removesuffix("_"))):
+        return True
+    sample = _sample(found)
+    if sample is None:
+        return False
+    if use.kind == "connect":
+        return normalised(name) in signatures(sample)
+    return bool(sample.metaObject().indexOfProperty(name) >= 0)
+
+
+def _sample(kind: Any) -> Any:
+    """Returns an object to ask: PySide6's ``staticMetaObject`` of a class dies with the first object of the class."""
+    if not (isinstance(kind, type) and issubclass(kind, PySide6.QtCore.QObject)):
+        return None
+    if issubclass(kind, PySide6.QtCore.QCoreApplication):
+        return PySide6.QtWidgets.QApplication.instance()
+    try:
+        return kind()
+    except (TypeError, NotImplementedError):  # an abstract class
+        return None
 
 
 def resolve(path: str) -> Any:

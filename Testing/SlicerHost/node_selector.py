@@ -18,7 +18,7 @@ Filters = dict[tuple[str, str], Any]
 class qMRMLNodeComboBox(QWidget):
     """Chooses a node; follows qMRMLNodeComboBox.cxx in what is chosen when nodes come and go."""
 
-    currentNodeChanged = Signal((object,), (bool,))
+    currentNodeChanged: Any = Signal((object,), (bool,))  # type: ignore[arg-type]
     currentNodeIDChanged = Signal(str)
     nodeActivated = Signal(object)
     nodeAdded = Signal(object)
@@ -101,7 +101,17 @@ class qMRMLNodeComboBox(QWidget):
         return self._scene.GetTypeDisplayNameByClassName(node_type) or "node"
 
     def _nodes(self) -> list[Any]:
-        return [node for node in _scene_nodes(self._scene) if self._accepts(node)]
+        """Returns what is listed, in the order of the scene."""
+        types = self.property("nodeTypes")
+        found = {node.GetID(): node for each in types for node in _nodes_of_class(self._scene, each)}
+        listed = [node for node in found.values() if self._accepts(node)]
+        if len(types) > 1:
+            listed.sort(key=self._scene.IsNodePresent)
+        return listed
+
+    def _node_came_or_went(self, node: Any) -> None:
+        if any(node.IsA(each) for each in self.property("nodeTypes")):
+            self._refresh()
 
     def _accepts(self, node: Any) -> bool:
         types = self.property("nodeTypes")
@@ -183,8 +193,10 @@ class qMRMLNodeComboBox(QWidget):
             self._combo.clear()
             self.setCurrentNodeID("")
             return
+        changed = weakly(self, "_node_came_or_went")
+        changed.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
-            self._scene_tags.append(scene.AddObserver(event, weakly(self, "_refresh")))
+            self._scene_tags.append(scene.AddObserver(event, changed))
         ids = self._fill()
         first = ids[0] if ids and not self.property("noneEnabled") else ""
         wanted, self._requested, self._id = self._requested or self._id or first, "", ""
@@ -261,5 +273,5 @@ class qMRMLNodeComboBox(QWidget):
         self.nodeAboutToBeEdited.emit(self.currentNode())
 
 
-def _scene_nodes(scene: Any) -> list[Any]:
-    return [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+def _nodes_of_class(scene: Any, class_name: str) -> list[Any]:
+    return [scene.GetNthNodeByClass(index, class_name) for index in range(scene.GetNumberOfNodesByClass(class_name))]

@@ -11,34 +11,30 @@ from .ctk_widgets import ctkSliderWidget
 from .widgets import absent, stand_in, stored
 
 
-class SceneHolder:
-    """The mrmlScene/setMRMLScene pair of the widgets that only keep the scene and announce a new one."""
+class SceneHolder(QWidget):
+    """A widget that keeps the scene and announces a new one."""
 
+    mrmlSceneChanged = Signal(object)
+    CPP_SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
     _scene: Any = None
-
-    def mrmlScene(self) -> Any:
-        return self._scene
 
     def setMRMLScene(self, scene: Any) -> None:
         if scene is not self._scene:
             self._scene = scene
-            self.mrmlSceneChanged.emit(scene)  # type: ignore[attr-defined]
+            self.mrmlSceneChanged.emit(scene)
 
 
 @stand_in
-class qMRMLWidget(SceneHolder, QWidget):
+class qMRMLWidget(SceneHolder):
     """The root of a module panel."""
 
-    mrmlSceneChanged = Signal(object)
-    CPP_SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
+    def mrmlScene(self) -> Any:
+        return self._scene
 
 
 @stand_in
-class qSlicerWidget(SceneHolder, QWidget):
-    """The same of the application's own panels."""
-
-    mrmlSceneChanged = Signal(object)
-    CPP_SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
+class qSlicerWidget(SceneHolder):
+    """The same of the application's own panels; its mrmlScene() is not open to Python."""
 
 
 @stand_in

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from PySide6.QtCore import QSize, Signal
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 from vtk.util.numpy_support import vtk_to_numpy
 
+from .qmrml_widgets import qMRMLWidget
 from .widgets import stored
 
 
@@ -96,16 +97,14 @@ def displayable_managers(factory_class: Any, names: tuple[str, ...], renderer: A
     return group
 
 
-class ViewWidget(QWidget):
+class ViewWidget(qMRMLWidget):
     """What qMRMLAbstractViewWidget gives the four kinds of view widgets: one view that fills the widget."""
-
-    nodeAboutToBeEdited = Signal(object)
-    CPP_SIGNALS = ("nodeAboutToBeEdited(vtkMRMLNode*)",)
 
     def __init__(self, view: QWidget, view_node: Any) -> None:
         super().__init__()
         self._view = view
         self._node = view_node
+        self.setMRMLScene(view_node.GetScene())
         view.setParent(self)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

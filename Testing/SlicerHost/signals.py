@@ -15,8 +15,8 @@ Slot = Callable[..., Any]
 def signatures(native: QObject) -> dict[str, str]:
     """Returns every signal of an object as {signature in C++: signature in PySide6}.
 
-    The most derived class comes first. A stand-in names the C++ types of its Python signals in ``CPP_SIGNALS``,
-    since PySide6 knows a MRML node only as PyObject.
+    A stand-in names the C++ types of its Python signals in ``CPP_SIGNALS``, since PySide6 knows a MRML node only as
+    PyObject.
     """
     meta = native.metaObject()
     key = (type(native), meta.className())
@@ -35,13 +35,10 @@ def _read_signatures(native_class: type, meta: QMetaObject) -> dict[str, str]:
         for signature in base.__dict__.get("CPP_SIGNALS", ()):
             here = re.sub(r"vtk\w+\*", "PyObject", signature).replace("qSlicerIO::IOProperties", "QVariantMap")
             renamed[here] = signature
-    while meta is not None:
-        for index in range(meta.methodOffset(), meta.methodCount()):
-            method = meta.method(index)
-            if method.methodType() == QMetaMethod.MethodType.Signal:
-                here = method.methodSignature().data().decode()
-                found.setdefault(renamed.get(here, here), here)
-        meta = meta.superClass()
+    for method in map(meta.method, range(meta.methodCount())):
+        if method.methodType() == QMetaMethod.MethodType.Signal:
+            here = bytes(method.methodSignature().data()).decode()
+            found.setdefault(renamed.get(here, here), here)
     return found
 
 

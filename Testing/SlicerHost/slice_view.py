@@ -6,6 +6,7 @@ from typing import Any
 
 import slicer
 import vtk
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from .qmrml_widgets import qMRMLSliderWidget
@@ -108,6 +109,9 @@ class qMRMLSliceControllerWidget(QWidget):
 @stand_in
 class qMRMLSliceWidget(ViewWidget):
     """A slice view with its logic; ``layoutManager().sliceWidget('Red')``."""
+
+    nodeAboutToBeEdited = Signal(object)
+    CPP_SIGNALS = ("nodeAboutToBeEdited(vtkMRMLNode*)",)
 
     def __init__(self, slice_node: Any, application_logic: Any) -> None:
         self._logic = slicer.vtkMRMLSliceLogic()

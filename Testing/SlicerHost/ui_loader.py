@@ -49,7 +49,7 @@ class QUiLoader(_QUiLoader):
             raise RuntimeError(f"{path} did not load: {self.errorString()}")
         for each in connections if connections is not None else ():
             _connect(widget, *(each.findtext(part) or "" for part in ("sender", "signal", "receiver", "slot")))
-        widget._made = self._made  # Python halves of the stand-ins live as long as the panel
+        widget.__dict__["_made"] = self._made  # Python halves of the stand-ins live as long as the panel
         return widget
 
 

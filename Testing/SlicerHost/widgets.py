@@ -36,13 +36,13 @@ def stored(kind: Any, name: str, default: Any, changed: Callable[[Any], None] | 
 
 
 def weakly(target: object, method: str) -> Callable[..., None]:
-    """Returns a VTK observer that calls a method of an object and does not keep the object alive."""
+    """Returns a VTK observer that calls a method, with the event's data if it has any, and keeps no object alive."""
     reference = weakref.ref(target)
 
-    def call(*_: Any) -> None:
+    def call(caller: Any, event: str, *data: Any) -> None:
         alive = reference()
         if alive is not None:
-            getattr(alive, method)()
+            getattr(alive, method)(*data)
 
     return call
 

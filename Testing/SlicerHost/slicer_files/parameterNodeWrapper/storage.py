@@ -111,7 +111,8 @@ class NodeStorage(Storage):
         return node.GetNodeReference(name) is not None
 
     def write(self, node: Any, name: str, value: Any) -> None:
-        if value is not None and not isinstance(value, tuple(members(self.kind))):
+        fits: bool = value is None or isinstance(value, tuple(members(self.kind)))
+        if not fits:
             raise TypeError(f"Value must be of type '{self.kind}', is type '{type(value)}'")
         for validator in self.validators:
             validator.validate(value)
