@@ -164,6 +164,7 @@ class MutualFoldsConfig:
     narrowed: train the full width without students as well, and narrow it: the collapse that the lecture shows.
     candidates: how many configurations of the front the decision network chooses from.
     distances: put Hausdorff distances in the table (seconds a configuration and case).
+    backend: with which the table's milliseconds are measured.
     compare: bundles whose quality-cost curves on the same cases are drawn beside ours.
     """
 
@@ -177,4 +178,5 @@ class MutualFoldsConfig:
     narrowed: bool = False
     candidates: int = 5
     distances: bool = False
+    backend: str = "auto"
     compare: tuple[str, ...] = ()

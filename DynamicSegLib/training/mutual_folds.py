@@ -39,7 +39,7 @@ class MutualFolds:
 
     def bundle(self) -> Bundle:
         """Everything: table, comparison, decision networks over a part of the front, bundle."""
-        rows = self.table("mutual", self.mutual)
+        rows = self.table("mutual", self.mutual, timing=True)
         self.compare(rows)
         names = [row.name for row in spread(pareto_front(rows), self.config.candidates)]
         for held_out in (*self.folds, None):
@@ -48,7 +48,7 @@ class MutualFolds:
                 export_part(self._trained("mutual", self.mutual, held_out), folder, names)
         return cross_validate(self._as_bank(rows), self.device, self.report)
 
-    def table(self, label: str, settings: MutualConfig) -> tuple[QueryRow, ...]:
+    def table(self, label: str, settings: MutualConfig, timing: bool = False) -> tuple[QueryRow, ...]:
         """The cross-validated query table of one way to train."""
         config = QueryTableConfig(
             self.config.output / f"table-{label}",
@@ -59,18 +59,21 @@ class MutualFolds:
             settings.task,
             self.config.candidates,
             self.config.distances,
+            timing,
+            self.config.backend,
         )
         return make_query_table(config, self.device, self.report)
 
     def compare(self, rows: Sequence[QueryRow]) -> None:
         """Train and measure what the slimmable network is compared with, and write the figure and the table."""
         others: dict[str, Sequence[QueryRow]] = {}
+        narrowed = self._narrowed() if self.config.narrowed else ()
         if self.config.alone:
-            alone = [self._alone(width) for width in sorted(self.config.alone)]
-            full = [row for row in self._narrowed() if row.width == 1.0] if self.config.narrowed else []
-            others["trained alone"] = [*alone, *full]
-        if self.config.narrowed:
-            others["narrowed only"] = self._narrowed()
+            # The full width that is narrowed was itself trained alone.
+            full = [row for row in narrowed if row.width == 1.0]
+            others["trained alone"] = [*(self._alone(width) for width in sorted(self.config.alone)), *full]
+        if narrowed:
+            others["narrowed only"] = narrowed
         curves = {name: load_bundle(name).curve for name in self.config.compare}
         names = [row.case for row in chosen_cases(DataConfig(self.config.cache, self.config.cases))]
         slices = float(np.mean([case.record.shape[0] for case in open_cases(self.config.cache, names)]))
