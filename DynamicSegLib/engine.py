@@ -217,7 +217,9 @@ class Run:
         costs = self._microseconds()
         left -= sum(costs[options[i]] for i in waiting if i in plan.pinned)
         options[free] = plan_within(self.route().only(free), costs, max(0, left)).options
-        return [i for i in waiting if options[i]]
+        settled = [i for i in waiting if not options[i] or (i, int(options[i])) in self._results]
+        self._chosen[settled] = options[settled]
+        return [i for i in waiting if i not in settled]
 
     def _compute(self, batch: list[int], option: int) -> None:
         self.execution.prepare(option)
