@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from DynamicSegLib.backends import openvino_backend
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
+from DynamicSegLib.backends.openvino_backend import is_installed as openvino_is_installed
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.errors import BackendError
 
@@ -52,7 +53,7 @@ def choose_backend(
     reason = "no CUDA device was found" if device == "auto" else "asked for"
     if backend == "torch" or device not in ("auto", "cpu"):
         return _torch("cpu" if device == "auto" else device, precision, reason)
-    if not openvino_backend.is_installed():
+    if not openvino_is_installed():
         missing = f"openvino, several times faster, is not installed ({openvino_backend.INSTALL})"
         return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing)
     return _openvino(precision, f"the fastest installed for a CPU; {reason}", dice_of)
