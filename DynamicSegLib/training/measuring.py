@@ -13,6 +13,9 @@ from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.training.cache import CachedCase
 
+MARGIN_PIXELS = 16
+"""Empty pixels around the head that candidates still see when their overlaps are measured."""
+
 
 def measure_cases(
     cases: Sequence[CachedCase],
@@ -33,11 +36,22 @@ def measure_cases(
         path = folder / f"{case.record.case}.npz"
         if not path.is_file():
             networks = networks or [candidate.build(setting).to(device).eval() for candidate in bank.candidates]
-            results = run_bank(case.volumes(), networks, device)
-            Overlaps.count(case.classes(), results, structures).save(path)
+            window = _around_the_head(case)
+            results = run_bank(case.volumes()[window], networks, device)
+            Overlaps.count(case.classes()[window[1:]], results, structures).save(path)
             report(f"{case.record.case}: measured")
         measured.append(Overlaps.load(path))
     return measured
+
+
+def _around_the_head(case: CachedCase) -> tuple[slice, slice, slice, slice]:
+    """The part of the plane that holds the head, with a margin, on the networks' grid of 8 pixels: half the work."""
+    window = [slice(None), slice(None)]
+    origin, shape = case.record.origin[1:], case.record.shape[1:]
+    for start, length, size in zip(origin, case.slices.shape[2:], shape, strict=True):
+        first = max(0, start - MARGIN_PIXELS) // 8 * 8
+        window.append(slice(first, min(size, start + length + MARGIN_PIXELS)))
+    return window[0], window[1], window[2], window[3]
 
 
 def run_bank(
