@@ -7,13 +7,10 @@ from typing import Any
 
 import qt
 import slicer
-from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
@@ -27,17 +24,16 @@ from DynamicSegPanel.BudgetControl import BudgetControl
 from DynamicSegPanel.Dependencies import ensureDependencies
 from DynamicSegPanel.Export import exportResult
 from DynamicSegPanel.Inputs import Inputs
+from DynamicSegPanel.Logic import DynamicSegLogic
 from DynamicSegPanel.Message import Message
 from DynamicSegPanel.Pins import Pins
 from DynamicSegPanel.ResultView import ResultView
 from DynamicSegPanel.RunControl import RunControl
+from DynamicSegPanel.Sample import loadSample, registerSampleData
 
-from DynamicSegLib.budget import Budget
-from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.errors import DynamicSegError
 
-SAMPLE_NAME = "DynamicSegPhantom"
 # After the last change of the inputs, before they are looked at.
 PREPARE_MILLISECONDS = 300
 
@@ -60,53 +56,6 @@ class DynamicSeg(ScriptedLoadableModule):
             "Implements Med-DANet (ECCV 2022), Med-DANet V2 (WACV 2024) and MutualNet (ECCV 2020)."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
-
-
-def registerSampleData() -> None:
-    """Adds the phantom to the Sample Data module; it is computed, nothing is downloaded."""
-    import SampleData
-
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="DynamicSeg",
-        sampleName=SAMPLE_NAME,
-        sampleDescription=_("Head with a tumor (made up)"),
-        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "DynamicSegPhantom.png"),
-        uris="",
-        fileNames="",
-        nodeNames="",
-        customDownloader=lambda source: loadSample(),
-    )
-
-
-def loadSample() -> list[vtkMRMLScalarVolumeNode]:
-    """Computes the phantom's four volumes and shows the first; returns their nodes."""
-    from DynamicSegLib.scene.volumes import volume_node_from_image
-    from DynamicSegLib.synthesis.phantom import SAMPLE_SEED, SMALL_SLICES, make_phantom
-
-    phantom = make_phantom(SAMPLE_SEED, SMALL_SLICES)
-    nodes = [volume_node_from_image(image, f"Phantom_{name}") for name, image in phantom.images.items()]
-    slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
-    return nodes
-
-
-@parameterNodeWrapper
-class DynamicSegParameterNode:
-    """All choices of the user, saved with the scene. The volumes are node references `Volume.<modality>` beside them.
-
-    bundle - Name of the model.
-    budget - Number of the budget, in budgetUnit.
-    budgetUnit - share (of full effort, in percent), macs (in billions), seconds, or automatic.
-    device - auto, cpu or cuda.
-    mask - Brain mask for scans that are not skull-stripped.
-    pins - Option by slice index that the user chose, as JSON.
-    """
-
-    bundle: str = "glioma"
-    budget: float = 40.0
-    budgetUnit: str = "share"
-    device: str = "auto"
-    mask: vtkMRMLScalarVolumeNode
-    pins: str = "{}"
 
 
 class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -305,54 +254,6 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.fail(error)
             return
         self.ui.statusLabel.text = _("Written: {names}").format(names=", ".join(names))
-
-
-class DynamicSegLogic(ScriptedLoadableModuleLogic):
-    """Everything that needs no panel."""
-
-    def getParameterNode(self) -> DynamicSegParameterNode:
-        return DynamicSegParameterNode(super().getParameterNode())
-
-    def newSession(self, volumes: dict[str, Any], bundle: Bundle, mask: Any = None, device: str = "auto") -> Any:
-        """A `scene.session.SceneSession` whose steps are short enough for a panel."""
-        from DynamicSegLib.scene.session import SceneSession, Settings
-
-        return SceneSession(volumes, bundle, mask, Settings(device=device, batch=1))
-
-    def showVolumes(self, volumes: dict[str, Any]) -> None:
-        """Shows the first volume in the slice views where they show nothing."""
-        layers = [node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")]
-        if not any(layers) and volumes:
-            slicer.util.setSliceViewerLayers(background=next(iter(volumes.values())), fit=True)
-
-    def process(
-        self,
-        volumes: dict[str, vtkMRMLScalarVolumeNode],
-        bundle: str = "glioma",
-        budget: str | None = None,
-        mask: vtkMRMLScalarVolumeNode | None = None,
-        pins: dict[int, int] | None = None,
-        device: str = "auto",
-        name: str | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """Segments without panel and without popups.
-
-        :param volumes: one volume node for each modality of the model
-        :param bundle: name of the model, or the path of its folder
-        :param budget: "300G" multiply-accumulates, "40%" of the full effort, "5s", or None for the papers' rule
-        :param mask: brain mask for scans that are not skull-stripped
-        :param pins: option by slice index
-        :param device: auto, cpu or cuda
-        :param name: of the segmentation node
-        :return: the nodes (segmentation, table, chart) and the summary that the command line writes
-        :raises DynamicSegError: says what failed and what to do; the scene is left as it was
-        """
-        from DynamicSegLib.scene.session import SceneSession, Settings
-
-        session = SceneSession(volumes, load_bundle(bundle), mask, Settings(device=device))
-        for _progress in session.segment(Budget.parse(budget) if budget else None, pins=pins, name=name):
-            pass
-        return session.result, session.segmentation.summary()
 
 
 class DynamicSegTest(ScriptedLoadableModuleTest):

@@ -1,13 +1,13 @@
 """The main control: how much may be spent, and what that buys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from DynamicSegLib.budget import Budget, Unit
-from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.engine import Run
 from DynamicSegPanel.CurvePicture import Curve, curvePixmap
 
@@ -16,7 +16,6 @@ GIGA = 1e9
 AUTOMATIC = "automatic"
 USUAL_SLICES = 155
 USUAL_SECONDS = 60.0
-CURVE_POINTS = 20
 # A difference in Dice below this is none that anybody could see.
 NOTICEABLE = 0.005
 SPEED_SETTING = "DynamicSeg/SecondsPerGigaMac"
@@ -76,16 +75,16 @@ class BudgetControl:
     def setBundle(self, bundle: Bundle | None) -> None:
         """Follows the chosen model."""
         self._bundle = bundle
-        self._curve = _curveOfBundle(bundle) if bundle is not None else None
+        self._curve = _curveOf(bundle.curve) if bundle is not None else None
         self._place()
 
     def setRun(self, run: Run | None, slices: int | None = None) -> None:
         """Follows the scan: its number of slices, and its own curve as soon as the router has seen it."""
         self._slices = slices or USUAL_SLICES
         if run is not None:
-            self._curve = _curveOfRun(run)
+            self._curve = _curveOf(run.curve())
         elif self._bundle is not None:
-            self._curve = _curveOfBundle(self._bundle)
+            self._curve = _curveOf(self._bundle.curve)
         self._place()
 
     def learnSpeed(self, seconds: float, macs: int) -> None:
@@ -161,23 +160,15 @@ def _qualityInWords(quality: float, best: float) -> str:
     )
 
 
-def _curveOfBundle(bundle: Bundle) -> Curve | None:
-    if len(bundle.curve) < 2:
+def _curveOf(points: Sequence[CurvePoint]) -> Curve | None:
+    """The measured quality where there is one, else the predicted."""
+    if len(points) < 2:
         return None
-    points = sorted(bundle.curve, key=lambda point: point.share)
+    ascending = sorted(points, key=lambda point: point.share)
     return Curve(
-        [point.share for point in points],
-        [sum(p.measured.values()) / len(p.measured) if p.measured else p.predicted for p in points],
+        [point.share for point in ascending],
+        [sum(p.measured.values()) / len(p.measured) if p.measured else p.predicted for p in ascending],
     )
-
-
-def _curveOfRun(run: Run) -> Curve:
-    full = max(cost.macs for cost in run.costs) * run.study.slices
-    smallest = run.smallest_budget_macs / full
-    shares = [smallest + (1 - smallest) * (place / (CURVE_POINTS - 1)) ** 2 for place in range(CURVE_POINTS)]
-    # The last hair of rounding must not fall below the router's own cost.
-    budgets = [Budget(max(share * full, run.smallest_budget_macs), Unit.MACS) for share in shares]
-    return Curve(shares, [run.plan(budget).quality for budget in budgets])
 
 
 def _knownSpeed() -> float:

@@ -37,10 +37,8 @@ def _writeChart(path: Path) -> None:
     plotWidget = layoutManager.plotWidget(0) if layoutManager is not None else None
     if plotWidget is None:
         return
-    plotView = plotWidget.plotView()
-    plotView.forceRender()
     grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(plotView.renderWindow())
+    grab.SetInput(plotWidget.plotView().renderWindow())
     grab.ReadFrontBufferOff()
     writer = vtk.vtkPNGWriter()
     writer.SetFileName(str(path))

@@ -15,6 +15,9 @@ from DynamicSegLib.scene.chart import mark_slice, slice_of_row
 from DynamicSegLib.scene.navigation import best_slice_node, jump_to_slice, slice_in_view
 from DynamicSegLib.scene.result import ResultNodes, giga_in_words
 
+ROW_HEIGHT = 20
+# Options named on one line of the panel.
+ROW_OPTIONS = 5
 SQUARE = '<span style="color:{color}">&#9632;</span>'
 
 
@@ -26,9 +29,10 @@ class ResultView(VTKObservationMixin):
         self._ui = ui
         self.result: ResultNodes | None = None
         self._plotView: Any = None
-        self._jumping = False
         ui.slicesTable.setHorizontalHeaderLabels([_("Slice"), _("Got"), _("GMAC"), _("Expected Dice")])
         ui.slicesTable.verticalHeader().visible = False
+        ui.slicesTable.verticalHeader().defaultSectionSize = ROW_HEIGHT
+        ui.slicesTable.horizontalHeader().setStretchLastSection(True)
         ui.slicesTable.connect("currentCellChanged(int,int,int,int)", self._onRow)
         ui.chartButton.connect("clicked(bool)", self.showChart)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
@@ -98,8 +102,9 @@ class ResultView(VTKObservationMixin):
             f"{SQUARE.format(color=option_color(place))}&nbsp;{escape(name)}&nbsp;{np.mean(chosen == place):.0%}"
             for place, name in enumerate(self.options)
         ]
-        slices = _("{count} slices, {giga} GMAC:").format(count=len(chosen), giga=giga_in_words(macs.sum()))
-        return f"{slices} {' &nbsp; '.join(parts)}"
+        slices = _("{count} slices, {giga} GMAC").format(count=len(chosen), giga=giga_in_words(macs.sum()))
+        rows = [" &nbsp; ".join(parts[first : first + ROW_OPTIONS]) for first in range(0, len(parts), ROW_OPTIONS)]
+        return "<br>".join([slices, *rows])
 
     def _fillSlices(self) -> None:
         table, options = self._ui.slicesTable, self.options
@@ -131,7 +136,7 @@ class ResultView(VTKObservationMixin):
             self.jump(int(self._column("slice")[row]))
 
     def _onBar(self, seriesIds: Any, selections: Any) -> None:
-        if self.result is None:
+        if self.result is None or not seriesIds.GetNumberOfValues():
             return
         for place in range(seriesIds.GetNumberOfValues()):
             row = selections.GetItemAsObject(place).GetValue(0)
@@ -139,6 +144,8 @@ class ResultView(VTKObservationMixin):
             if index is not None:
                 self.jump(index)
                 self._selectRow(index)
+        # A bar that stays selected would be told again with the next click.
+        self._plotView.RemovePlotSelections()
 
     def _selectRow(self, index: int) -> None:
         rows = np.flatnonzero(self._column("slice") == index)

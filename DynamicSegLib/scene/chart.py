@@ -26,8 +26,10 @@ ROWS = POINTS + 1
 # A skipped slice costs next to nothing: it gets a stroke of this share of the axis, so that it can be seen and clicked.
 STUB = 0.015
 HEADROOM = 1.06
-# Width of the strokes in pixels: together they fill a plot view of usual width.
-USUAL_WIDTH_PIXELS = 620
+# Width of the strokes in pixels: together they fill most of a plot view of usual width.
+USUAL_WIDTH_PIXELS = 330
+# Slicer puts the legend into the upper right corner: this share of the axis is kept free for it.
+LEGEND_ROOM = 0.24
 MARKER_COLOR = (0.10, 0.10, 0.12)
 GIGA = 1e9
 
@@ -89,7 +91,7 @@ def fill_chart(made: Chart, decisions: Sequence[Decision], options: Sequence[str
         series = made.chart.GetNthPlotSeriesNode(number)
         series.SetName(f"{option}  {np.mean(chosen == number):.0%}")
         series.SetLineWidth(width)
-    _label_axes(made.chart, title, (float(indices[0]) - 1, float(indices[-1]) + 1), top)
+    _label_axes(made.chart, title, (int(indices[0]), int(indices[-1])), top)
 
 
 def mark_slice(made: Chart, index: int | None) -> None:
@@ -139,14 +141,19 @@ def _draw_as_strokes(series: Node) -> None:
     series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
 
 
-def _label_axes(chart: Node, title: str, slices: tuple[float, float], top: float) -> None:
+def _label_axes(chart: Node, title: str, slices: tuple[int, int], top: float) -> None:
+    first, last = slices
     with slicer.util.NodeModify(chart):
         chart.SetTitle(title)
+        chart.SetTitleFontSize(15)
+        chart.SetAxisTitleFontSize(13)
+        chart.SetAxisLabelFontSize(11)
+        chart.SetLegendFontSize(11)
         chart.SetXAxisTitle("Slice")
         chart.SetYAxisTitle("Cost (GMAC)")
         chart.SetLegendVisibility(True)
         chart.SetGridVisibility(False)
         chart.SetXAxisRangeAuto(False)
         chart.SetYAxisRangeAuto(False)
-        chart.SetXAxisRange(*slices)
+        chart.SetXAxisRange(first - 1.0, last + 1.0 + LEGEND_ROOM * (last - first))
         chart.SetYAxisRange(0.0, top)

@@ -19,6 +19,14 @@ def place_beside(node: Node, volume: Node) -> None:
         hierarchy.CreateItem(parent, node)
 
 
+def forget(node: Node) -> None:
+    """Take a node's item out of the subject hierarchy, before the node itself is removed."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.RemoveItem(item, False, False)
+
+
 def free_name(name: str) -> str:
     """The name, or the name with the first free number, as Slicer writes it: `name_1`."""
     return str(slicer.mrmlScene.GenerateUniqueName(name)) if slicer.mrmlScene.GetFirstNodeByName(name) else name

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vtk.util.numpy_support import vtk_to_numpy
 
 from DynamicSegLib.bundle import Label
-from DynamicSegLib.scene.placement import place_beside
+from DynamicSegLib.scene.placement import forget, place_beside
 from DynamicSegLib.scene.terminology import terminology_entry
 
 Node = Any
@@ -68,6 +68,7 @@ class SegmentationView:
 
     def remove(self) -> None:
         """Take the node and its display out of the scene, as if it had never been there."""
+        forget(self.node)
         display = self.node.GetDisplayNode()
         slicer.mrmlScene.RemoveNode(self.node)
         if display is not None and slicer.mrmlScene.IsNodePresent(display):
