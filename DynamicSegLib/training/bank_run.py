@@ -14,6 +14,7 @@ from DynamicSegLib.training.averaging import RunningAverage
 from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
 from DynamicSegLib.training.config import BankConfig
 from DynamicSegLib.training.distribution import Processes
+from DynamicSegLib.training.guards import clear_memory_errors
 from DynamicSegLib.training.losses import SegmentationLoss
 from DynamicSegLib.training.progress import RunLog
 from DynamicSegLib.training.sampling import step_generator
@@ -68,7 +69,8 @@ class BankRun:
         log = RunLog(self.config.output / "log.csv", self.step, self.config.steps)
         sums: dict[str, float] = {}
         while self.step < self.config.steps:
-            losses = self._one_step()
+            with clear_memory_errors(self.config.batch, self.config.size):
+                losses = self._one_step()
             self.step += 1
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0.0) + loss / self.config.log_every

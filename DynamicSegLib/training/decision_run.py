@@ -16,6 +16,7 @@ from DynamicSegLib.training.averaging import RunningAverage
 from DynamicSegLib.training.cache import CachedCase
 from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
 from DynamicSegLib.training.config import DecisionConfig
+from DynamicSegLib.training.guards import clear_memory_errors
 from DynamicSegLib.training.progress import RunLog
 from DynamicSegLib.training.sampling import SlicePool, step_generator
 from DynamicSegLib.training.schedule import Schedule
@@ -122,7 +123,9 @@ class DecisionRun:
         log = RunLog(self.config.output / "log.csv", self.step, self.config.steps)
         sums: dict[str, float] = {}
         while self.step < self.config.steps:
-            for name, value in self._one_step().items():
+            with clear_memory_errors(self.config.batch, self.config.size):
+                losses = self._one_step()
+            for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value / self.config.log_every
             self.step += 1
             if self.step % self.config.log_every == 0:

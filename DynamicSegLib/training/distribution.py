@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from DynamicSegLib.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -32,6 +34,13 @@ def join_processes(device: torch.device) -> Processes:
         return Processes()
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Processes(torch.distributed.get_rank(), count)
+
+
+def require_one_process(what: str) -> None:
+    """TrainingError where torchrun started several processes for something that runs in one."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count > 1:
+        raise TrainingError(f"{what} runs in one process, not in {count}: start it without torchrun.")
 
 
 def choose_device(name: str = "auto") -> torch.device:

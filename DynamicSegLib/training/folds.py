@@ -20,6 +20,7 @@ from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.cache import CachedCase, open_cases
 from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig, FoldsConfig, read_config
 from DynamicSegLib.training.decision_run import DecisionRun
+from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, export_bank, read_bank
 from DynamicSegLib.training.measuring import measure_cases
 from DynamicSegLib.training.sources import cases_in, chosen_cases
@@ -152,4 +153,5 @@ class CrossValidation:
 
 def cross_validate(config: FoldsConfig, device: torch.device, report: Callable[[str], None]) -> Bundle:
     """Everything: banks, cross-fitted overlaps, decision networks, validation, final networks, bundle."""
+    require_one_process("A cross-validation")
     return CrossValidation(config, device, report).bundle()

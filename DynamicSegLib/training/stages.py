@@ -17,7 +17,7 @@ from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.cache import open_case, open_cases
 from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig
 from DynamicSegLib.training.decision_run import DecisionRun
-from DynamicSegLib.training.distribution import join_processes
+from DynamicSegLib.training.distribution import join_processes, require_one_process
 from DynamicSegLib.training.export import export_bank, read_bank
 from DynamicSegLib.training.measuring import measure_cases
 from DynamicSegLib.training.sources import cases_in, chosen_cases
@@ -41,6 +41,7 @@ def train_decision(
     config: DecisionConfig, device: torch.device, bundle: str | None = None, report: Report = lambda text: None
 ) -> None:
     """Measure what the bank achieves where that is not known yet, train the decision network, leave its weights."""
+    require_one_process("The decision network's training")
     bank = read_bank(*config.banks)
     task = read_task(config.task)
     structures = class_structures(task)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from DynamicSegLib.training.distribution import Processes, choose_device, join_processes
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.training.distribution import Processes, choose_device, join_processes, require_one_process
 from Testing.Library.training_cases import tiny_cache
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +20,7 @@ from pathlib import Path
 import torch
 from Testing.Library.test_training_bank_run import config_of
 from DynamicSegLib.training.bank_run import BankRun
+from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.training.distribution import join_processes
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
@@ -39,9 +41,14 @@ def test_the_device_asked_for_is_taken() -> None:
     assert choose_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="gloo's rendezvous is not reliable on Windows runners"
-)
+def test_what_runs_in_one_process_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_one_process("Counting")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(TrainingError, match="Counting runs in one process, not in 4"):
+        require_one_process("Counting")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo's rendezvous is not reliable on Windows runners")
 def test_two_processes_learn_the_same_weights_from_different_batches(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     with socket.socket() as free:
