@@ -27,6 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_parts(stages)
     _add_stage(stages, "bank", _bank, "train the candidates, jointly or one alone", fine_tuning=True)
     _add_stage(stages, "decision", _decision, "train the decision network on a finished bank", fine_tuning=True)
+    _add_stage(stages, "v2", _v2, "train Med-DANet V2: policy, crop position, quantised network", fine_tuning=True)
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
     _add_stage(stages, "tables", _tables, "print the papers' tables beside ours, from a finished cross-validation")
@@ -119,6 +120,14 @@ def _decision(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.config import DecisionConfig
 
     stages.train_decision(_config(options, DecisionConfig), _device(options), options.bundle, _note)
+    return 0
+
+
+def _v2(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.v2_config import V2Config
+    from DynamicSegLib.training.v2_run import train_v2
+
+    train_v2(_config(options, V2Config), _device(options), options.bundle)
     return 0
 
 

@@ -30,7 +30,7 @@ def candidates(
     base: str = "unet2d",
     in_channels: int = len(INPUT.modalities),
     out_channels: int = len(LABELS) + 1,
-    **arguments: int,
+    **arguments: float,
 ) -> tuple[Candidate, ...]:
     """A policy space as candidates without weights, cheapest first: `crop<size>` for each size, then `whole`.
 
@@ -38,7 +38,7 @@ def candidates(
     ----------
     crops: crop sizes in pixels, ascending multiples of 8; none for the ablation without spatial choice.
     bits: the bit space; (32,) for the ablation without quantisation.
-    base, arguments: the base network and what it takes (`width`, `layers`, `size`), see `networks.staged`.
+    base, arguments: the base network and what it takes (`width`, `layers`, `size`, `dropout`), see `networks.staged`.
 
     Source: Med-DANet V2, Table 3 (policy space, bit space, base networks).
     """

@@ -22,7 +22,7 @@ class DynamicNetwork(nn.Module):
     ----------
     crop: this option's crop size in pixels; 0 for the whole slice.
     crops: all crop sizes of the policy space, ascending; empty where nothing is cropped.
-    base, in_channels, out_channels, width, layers, size, bits: see `StagedNetwork`.
+    base, in_channels, out_channels, width, layers, size, bits, dropout: see `StagedNetwork`.
 
     Raises
     ------
@@ -44,6 +44,7 @@ class DynamicNetwork(nn.Module):
         layers: int = 1,
         size: int = 240,
         bits: tuple[int, ...] = (8, 16),
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         if crop and crop not in crops:
@@ -51,7 +52,7 @@ class DynamicNetwork(nn.Module):
         if any(each <= 0 or each % StagedNetwork.divisor for each in crops) or list(crops) != sorted(set(crops)):
             raise BundleError(f"Crop sizes {crops}: expected ascending multiples of {StagedNetwork.divisor} pixels.")
         self.crop, self.crops = crop, tuple(crops)
-        self.segmentation = StagedNetwork(base, in_channels, out_channels, width, layers, size, bits)
+        self.segmentation = StagedNetwork(base, in_channels, out_channels, width, layers, size, bits, dropout)
         self.position = PositionNetwork(in_channels, self.crops) if crops else None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class StagedNetwork(nn.Module):
     base: `unet2d` or `transbts2d`.
     width: channels of the finest level.
     layers, size: transformer layers and position table of `transbts2d`.
+    dropout: after the stem, in training.
     bits: the bit space, ascending; (32,) is a network without quantisation and without selectors.
 
     Raises
@@ -50,6 +51,7 @@ class StagedNetwork(nn.Module):
         layers: int = 1,
         size: int = 240,
         bits: tuple[int, ...] = (8, 16),
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         if base not in BASES:
@@ -62,7 +64,7 @@ class StagedNetwork(nn.Module):
             network = UNet2D(in_channels, out_channels, width)
         else:
             network = TransBTS2D(in_channels, out_channels, layers, size, width)
-        encoder = QuantisedEncoder(in_channels, width)
+        encoder = QuantisedEncoder(in_channels, width, dropout)
         network.encoder = encoder  # type: ignore[assignment]  # weights have the same names
         self.network = network
         self.encoder = (encoder,)  # in a tuple: registered once, under `network`

@@ -1,0 +1,76 @@
+"""The configuration of a training run of Med-DANet V2."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from DynamicSegLib.networks.quantisation import FULL
+from DynamicSegLib.training.augmentation import Augmentation
+from DynamicSegLib.training.config import DataConfig, OptimiserConfig
+
+# The paper's batch size is 64 (Sec. 4.1), its learning rate 2e-4 for BraTS 2019.
+_OPTIMISER = OptimiserConfig(learning_rate=2e-4)
+
+
+@dataclass(frozen=True)
+class V2Config:
+    """One run of the three phases.
+
+    Parameters
+    ----------
+    steps: of all phases together. phases: their relative lengths (the paper's epochs).
+    spatial, quantised: the ablations of Table 3a: S is quantised false, Q is spatial false, the baseline neither.
+    crops: crop sizes of the policy space, smaller than `size`. bits: the bit space.
+    base, arguments: the base network and its `width`, `layers`, `size`, `dropout` (see `networks.staged`).
+    price: lambda of Eq. 10, for costs in G paper FLOPs a slice.
+    every_option: weight of the mean loss of all options by themselves in the first and third phase; 0 is the paper's,
+        where an option learns only from slices for which it is chosen. For small data.
+    guidance: weight of the squared distance (in crop sizes) between the crop and the foreground; 0 is the paper's.
+    quality_weight, area_weight: weights of the policy network's further heads (see `networks.decision`).
+    temperature: of the Gumbel softmax.
+    size: training size in pixels (row, column).
+    """
+
+    output: Path
+    data: DataConfig
+    steps: int
+    task: str = "glioma"
+    phases: tuple[float, float, float] = (200, 100, 50)
+    spatial: bool = True
+    quantised: bool = True
+    crops: tuple[int, ...] = (96,)
+    bits: tuple[int, ...] = (8, 16)
+    base: str = "unet2d"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    backbone: str = "shufflenetv2-m"
+    price: float = 0.06
+    every_option: float = 0.0
+    guidance: float = 0.0
+    quality_weight: float = 1.0
+    area_weight: float = 0.5
+    temperature: float = 1.0
+    size: tuple[int, int] = (128, 128)
+    batch: int = 64
+    seed: int = 1
+    optimiser: OptimiserConfig = _OPTIMISER
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    cross_entropy: float = 0.0
+    average: float = 0.0
+    precision: str = "bf16"
+    checkpoint_every: int = 200
+    log_every: int = 20
+
+    @property
+    def policy_crops(self) -> tuple[int, ...]:
+        """Crop sizes that this run really has."""
+        return self.crops if self.spatial else ()
+
+    @property
+    def bit_space(self) -> tuple[int, ...]:
+        """Bits that this run really has."""
+        return self.bits if self.quantised else (FULL,)
+
+    def phase(self, step: int) -> int:
+        """The phase, 1 to 3, of step `step` (0-based)."""
+        share = (step + 0.5) / self.steps * sum(self.phases)
+        return 1 if share < self.phases[0] else 2 if share < self.phases[0] + self.phases[1] else 3

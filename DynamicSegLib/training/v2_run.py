@@ -1,0 +1,201 @@
+"""The training run of Med-DANet V2, and what it leaves behind: one weights file for all options, and the router's."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.methods.med_danet_v2 import METHOD, network_of
+from DynamicSegLib.training.augmentation import Draws, augment
+from DynamicSegLib.training.averaging import RunningAverage
+from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
+from DynamicSegLib.training.distribution import Processes, join_processes
+from DynamicSegLib.training.export import BANK_FILE
+from DynamicSegLib.training.progress import RunLog
+from DynamicSegLib.training.sampling import step_generator
+from DynamicSegLib.training.schedule import Schedule
+from DynamicSegLib.training.sources import open_sources
+from DynamicSegLib.training.task import read_task
+from DynamicSegLib.training.v2_config import V2Config
+from DynamicSegLib.training.v2_model import Prices, V2Loss, build_model, describe, foreground_centre
+from DynamicSegLib.weights import Storage, load_weights, save_weights
+
+WEIGHTS_FILE = "dynamic.safetensors"
+ROUTER_FILE = "router.safetensors"
+
+
+class V2Run:
+    """One run: `V2Run(config, device).train()`; the same call again resumes from the last checkpoint.
+
+    Parameters
+    ----------
+    device: where to train.
+    base: weights of the plain base network to start from (a candidate of Med-DANet's bank); random where None.
+
+    Source: Med-DANet V2, Sec. 3.5 and 4.1.
+    """
+
+    def __init__(
+        self,
+        config: V2Config,
+        device: torch.device,
+        base: Mapping[str, Tensor] | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        self.config, self.device, self.processes = config, device, processes or Processes()
+        if config.policy_crops and max(config.policy_crops) >= min(config.size):
+            raise TrainingError(f"Crop sizes {config.policy_crops} are not all smaller than the size {config.size}.")
+        self.step = 0
+        self.pool, self.sampler = open_sources(config.data, device)
+        self.classes = self.pool.cases[0].record.classes
+        torch.manual_seed(config.seed)
+        self.model = build_model(config, self.pool.modalities, self.classes)
+        if base is not None:
+            self.model.network.load_base(dict(base))
+        self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.average = RunningAverage(self.model, config.average)
+        options = config.optimiser
+        self.optimiser = torch.optim.Adam(
+            self.model.parameters(), options.learning_rate, weight_decay=options.weight_decay, amsgrad=options.amsgrad
+        )
+        self.schedule = Schedule(config.steps, options.learning_rate, options.warm_up_steps, options.power)
+        prices = Prices.of(config, read_task(config.task), self.pool.modalities, self.classes)
+        self.loss = V2Loss(config, prices, self.classes).to(device)
+        self._phase = 0
+        self._wrapped: nn.Module | None = None
+        self._resume()
+
+    def train(self) -> dict[str, Tensor]:
+        """Run to the end of the schedule. Returns the weights to export."""
+        config = self.config
+        log = RunLog(config.output / "log.csv", self.step, config.steps)
+        sums: dict[str, float] = {}
+        while self.step < config.steps:
+            for name, value in self.one_step().items():
+                sums[name] = sums.get(name, 0.0) + value / config.log_every
+            if self.processes.first and self.step % config.log_every == 0:
+                log.write(
+                    self.step, {"phase": config.phase(self.step - 1), "rate": self.schedule.rate(self.step), **sums}
+                )
+            sums = {} if self.step % config.log_every == 0 else sums
+            if self.processes.first and (self.step % config.checkpoint_every == 0 or self.step == config.steps):
+                self.save()
+        return self.average.state if config.average > 0 else self.model.state_dict()
+
+    def save(self) -> None:
+        """Write the checkpoint from which the run resumes exactly."""
+        content = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state,
+            "updates": self.average.updates,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        save_checkpoint(self.config.output / "checkpoint.pt", content)
+
+    def _resume(self) -> None:
+        content = load_checkpoint(self.config.output / "checkpoint.pt", self.device)
+        if content is None:
+            return
+        fits = content.get("model", {}).keys() == self.model.state_dict().keys()
+        if not fits:
+            raise TrainingError(
+                f"The checkpoint in {self.config.output} is of another network than the configuration's: name another "
+                "output folder, or remove the checkpoint."
+            )
+        self.step = content["step"]
+        self.model.load_state_dict(content["model"])
+        self.average.state, self.average.updates = content["average"], content["updates"]
+        self.optimiser.load_state_dict(content["optimiser"])
+
+    def one_step(self) -> dict[str, float]:
+        """One batch; returns the losses by name, those that a phase lacks as 0."""
+        config = self.config
+        generator = step_generator(config.seed, self.step, self.processes.rank)
+        batch = self.pool.fetch(*self.sampler.draw(config.batch, generator))
+        seed = int(generator.integers(2**62))
+        images, classes = augment(batch, config.augmentation, config.size, Draws.seeded(seed, self.device))
+        images = images.contiguous(memory_format=torch.channels_last)
+        phase, guide = config.phase(self.step), foreground_centre(classes)
+        torch.manual_seed(seed)
+        model = self._in_phase(phase)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            options = model(images, guide, phase, config.spatial)
+        losses: dict[str, Tensor] = self.loss(options, classes, guide, phase)
+        total = torch.stack(list(losses.values())).sum()
+        if not bool(total.isfinite()):
+            raise TrainingError(
+                f"The loss is not a number at step {self.step}: lower the learning rate, or set precision to fp32; the "
+                "last checkpoint is whole."
+            )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.rate(self.step)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.average.update(self.model)
+        self.step += 1
+        names = ("dice", "gflops", "options", "quality", "area", "guidance")
+        return {name: float(losses[name].detach()) if name in losses else 0.0 for name in names}
+
+    def _in_phase(self, phase: int) -> nn.Module:
+        """The model with the phase's parts learning; several processes exchange the gradients of these only."""
+        if phase != self._phase or self._wrapped is None:
+            self.model.learn(phase, self.config.spatial)
+            self._phase, self._wrapped = phase, self.processes.wrap(self.model)
+        return self._wrapped
+
+
+def train_v2(config: V2Config, device: torch.device, bundle: str | None = None) -> None:
+    """Train, and leave a bank and a router in `config.output` that the later stages read.
+
+    bundle: start from a bundle's plain base network: the candidate of Med-DANet's bank with the same shape.
+    """
+    processes = join_processes(device)
+    run = V2Run(config, device, None if bundle is None else base_state(bundle, config), processes)
+    state = run.train()
+    if processes.first:
+        export_v2(config, run, state)
+
+
+def export_v2(config: V2Config, run: V2Run, state: Mapping[str, Tensor]) -> None:
+    """Write the weights, float32, once; `bank.json`, whose candidates all name that file; and the policy network's."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    parts = {
+        prefix: {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        for prefix in ("network.", "policy.")
+    }
+    save_weights(config.output / WEIGHTS_FILE, parts["network."], Storage.FLOAT32)
+    if config.spatial:
+        save_weights(config.output / ROUTER_FILE, parts["policy."], Storage.FLOAT32)
+    rows = [
+        {"name": each.name, "network": each.network, "arguments": dict(each.arguments), "weights": WEIGHTS_FILE}
+        for each in describe(config, run.pool.modalities, run.classes)
+    ]
+    content = {"channels": run.pool.modalities, "candidates": rows}
+    write_text_whole(config.output / BANK_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def base_state(name: str, config: V2Config) -> Mapping[str, Tensor]:
+    """Weights of the base network from a bundle.
+
+    Raises
+    ------
+    TrainingError: the bundle has no candidate of that base network and width.
+    """
+    bundle = load_bundle(name)
+    if bundle.method == METHOD:
+        return network_of(bundle).segmentation.network.state_dict()
+    wanted = {key: config.arguments[key] for key in ("layers",) if key in config.arguments}
+    wanted["base"] = config.arguments.get("width", 16)
+    for candidate in bundle.bank.candidates:
+        own = {"base": 16, "layers": 4, **candidate.arguments}
+        if candidate.network == config.base and all(own[key] == value for key, value in wanted.items()):
+            assert isinstance(candidate.weights, Path)
+            return load_weights(candidate.weights)
+    raise TrainingError(f"Bundle {name!r} has no {config.base} with {wanted} to start from: leave out --from.")
