@@ -20,6 +20,16 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # else VTK tries X first, and says so
 
+_LIBRARIES = {
+    "libEGL.so.1": "libegl1",
+    "libGL.so.1": "libgl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libfontconfig.so.1": "libfontconfig1",
+    "libdbus-1.so.3": "libdbus-1-3",
+}
+"""What PySide6 and VTK load from the system on Linux, and Debian's package of it."""
+
 
 def missing() -> str | None:
     """Returns what the host needs and this machine lacks, as a reason to skip; None where it can start."""
@@ -28,16 +38,11 @@ def missing() -> str | None:
             return f"the test host needs {package}: pip install {package}"
     if sys.version_info < (3, 12) and metadata.version("PySide6-Essentials").startswith("6.12."):
         return "PySide6 6.12 miscounts references before Python 3.12 and aborts: pip install 'PySide6-Essentials<6.12'"
-    if sys.platform == "linux":
-        for library, package in (
-            ("libEGL.so.1", "libegl1"),
-            ("libGL.so.1", "libgl1"),
-            ("libxkbcommon.so.0", "libxkbcommon0"),
-        ):
-            try:
-                ctypes.CDLL(library)
-            except OSError:
-                return f"the test host needs {library}: apt-get install {package} (README of Testing/SlicerHost)"
+    for library, package in _LIBRARIES.items() if sys.platform == "linux" else ():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            return f"the test host needs {library}: apt-get install {package} (README of Testing/SlicerHost)"
     return None
 
 

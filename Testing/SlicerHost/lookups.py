@@ -7,7 +7,6 @@ from typing import Any
 
 import PySide6.QtCore
 import PySide6.QtGui
-import PySide6.QtNetwork
 import PySide6.QtWidgets
 import slicer
 import vtk
@@ -65,7 +64,7 @@ def declaring_class(name: str, member: str) -> type | None:
 
 def qt_name(name: str) -> Any:
     """Returns what PySide6 has under this name, or None."""
-    for module in (PySide6.QtCore, PySide6.QtGui, PySide6.QtWidgets, PySide6.QtNetwork):
+    for module in (PySide6.QtCore, PySide6.QtGui, PySide6.QtWidgets):
         if hasattr(module, name):
             return getattr(module, name)
     return None

@@ -6,14 +6,14 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from PySide6 import QtCore, QtGui, QtNetwork, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import ctk_widgets, node_selector  # noqa: F401  (they register their stand-ins)
 from .pythonqt import face_class
 from .ui_loader import QUiLoader
 from .widgets import implemented
 
-_SOURCES = (QtCore, QtGui, QtWidgets, QtNetwork)
+_SOURCES = (QtCore, QtGui, QtWidgets)
 
 
 class _QtModule(ModuleType):
