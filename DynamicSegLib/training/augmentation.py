@@ -1,9 +1,8 @@
 """Augmentation of a whole batch at once, on the device that trains.
 
-Deviation: the paper crops, mirrors and shifts intensity with per-sample transforms; small data needs more, and MONAI's
-per-sample transforms starve two cores (and a GPU), so the same operations run here as batched torch operations. Their
-names and ranges follow MONAI's RandAffine, Rand2DElastic, RandAdjustContrast, RandBiasField, RandGaussianSmooth and
-RandGaussianNoise.
+Deviation: the paper crops, mirrors and shifts intensity; small data needs more. The operations and ranges follow MONAI's
+RandAffine, Rand2DElastic, RandAdjustContrast, RandBiasField, RandGaussianSmooth and RandGaussianNoise, which work sample
+by sample: measured on one core, 77 ms for 12 slices of four modalities against 50 ms here, and a GPU would wait for them.
 """
 
 from dataclasses import dataclass
