@@ -1,8 +1,8 @@
 """Augmentation of a whole batch at once, on the device that trains.
 
-Deviation: the paper crops, mirrors and shifts intensity; small data needs more. The operations and ranges follow MONAI's
-RandAffine, Rand2DElastic, RandAdjustContrast, RandBiasField, RandGaussianSmooth and RandGaussianNoise, which work sample
-by sample: measured on one core, 77 ms for 12 slices of four modalities against 50 ms here, and a GPU would wait for them.
+Deviation: the paper crops, mirrors and shifts intensity; small data needs more. Operations and ranges follow MONAI's
+RandAffine, Rand2DElastic, RandAdjustContrast, RandBiasField, RandGaussianSmooth and RandGaussianNoise, which work
+sample by sample: on one core 77 ms for 12 slices of four modalities against 50 ms here, and a GPU would wait for them.
 """
 
 from dataclasses import dataclass
