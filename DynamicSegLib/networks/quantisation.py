@@ -92,7 +92,7 @@ class QuantisedConv2d(nn.Conv2d):
             return super().forward(x)
         if self.training or x.is_meta:
             width = torch.tensor(float(bits), device=x.device)
-            x, weight = quantise(x, self.limit, width, self.signed), self._weight(width)
+            x, weight = quantise(x, self.limit.clone(), width, self.signed), self._weight(width)
         else:
             x = fixed_quantise(x, self.limit, bits, self.signed)
             weight = fixed_quantise(self.weight, self._weight_limit(), bits)
@@ -101,7 +101,8 @@ class QuantisedConv2d(nn.Conv2d):
 
     def _mixed(self, x: Tensor, bits: Tensor) -> Tensor:
         """Each slice is convolved once, with those of its own bits; the norm that follows sees the whole batch."""
-        x = quantise(x, self.limit, bits[:, None, None, None], self.signed)
+        # Cloned: the buffer moves on when the same layer runs again before the gradients are computed.
+        x = quantise(x, self.limit.clone(), bits[:, None, None, None], self.signed)
         widths = bits.detach().unique()
         if len(widths) == 1:
             return self._conv_forward(x, self._weight(bits.mean()), self.bias)
