@@ -28,6 +28,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_stage(stages, "bank", _bank, "train the candidates, jointly or one alone", fine_tuning=True)
     _add_stage(stages, "decision", _decision, "train the decision network on a finished bank", fine_tuning=True)
     _add_stage(stages, "v2", _v2, "train Med-DANet V2: policy, crop position, quantised network", fine_tuning=True)
+    _add_stage(
+        stages, "mutual", _mutual, "train MutualNet: one network at every width and resolution", fine_tuning=True
+    )
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
     _add_stage(stages, "tables", _tables, "print the papers' tables beside ours, from a finished cross-validation")
@@ -120,6 +123,14 @@ def _decision(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.config import DecisionConfig
 
     stages.train_decision(_config(options, DecisionConfig), _device(options), options.bundle, _note)
+    return 0
+
+
+def _mutual(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.mutual_config import MutualConfig
+    from DynamicSegLib.training.mutual_stages import train_mutual
+
+    train_mutual(_config(options, MutualConfig), _device(options), options.bundle)
     return 0
 
 

@@ -14,6 +14,7 @@ from DynamicSegLib.training.config import DataConfig
 from DynamicSegLib.training.mutual_config import Decay, MutualConfig, MutualOptimiserConfig, Optimiser
 from DynamicSegLib.training.mutual_run import WEIGHTS_FILE, MutualRun, export_mutual, export_part
 from DynamicSegLib.weights import load_weights
+from Testing.Library.test_training_folds import TASK, run_command, write
 from Testing.Library.training_cases import CLASSES, MODALITIES, tiny_cache
 
 CPU = torch.device("cpu")
@@ -133,6 +134,36 @@ def test_all_candidates_share_one_file_from_which_each_is_the_trained_network(tm
             reached = plain.eval()(x)
             torch.testing.assert_close(reached, network(x, configuration), atol=1e-4, rtol=1e-3)
         assert reached.shape == (2, CLASSES, 24, 24)
+
+
+def test_the_command_trains_and_exports_and_a_finished_run_exports_other_configurations(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    config = {
+        "output": str(tmp_path / "run"),
+        "data": {"cache": str(tmp_path / "cache"), "cases": str(tmp_path / "cases.csv")},
+        "steps": 1,
+        "task": write(tmp_path / "task.yaml", TASK),
+        "base": 4,
+        "widths": [0.5, 1.0],
+        "resolutions": [120],
+        "size": [16, 16],
+        "batch": 2,
+        "recalibration_slices": 2,
+        "optimiser": {"kind": "adam", "learning_rate": 0.01},
+    }
+    command = ("mutual", "--config", write(tmp_path / "mutual.yaml", config), "--device", "cpu")
+
+    def names() -> list[str]:
+        content = json.loads((tmp_path / "run" / "bank.json").read_text(encoding="utf-8"))
+        return [row["name"] for row in content["candidates"]]
+
+    assert run_command(*command) == 0
+    assert names() == ["0.50x-120", "0.50x-whole", "1.00x-120", "1.00x-whole"]
+    trained = load_weights(tmp_path / "run" / WEIGHTS_FILE)
+    assert run_command(*command, "--set", "keep=[{width: 0.75}]") == 0
+    assert names() == ["0.75x-whole"]
+    again = load_weights(tmp_path / "run" / WEIGHTS_FILE)
+    assert all(torch.equal(again[name], tensor) for name, tensor in trained.items() if "statistics/" not in name)
 
 
 def test_a_part_of_a_bank_has_the_weights_and_only_its_own_statistics(tmp_path: Path) -> None:
