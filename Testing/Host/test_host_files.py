@@ -69,3 +69,35 @@ def test_temporary_folders_and_settings_stay_inside_the_hosts_own_folder(host):
 
     assert Path(slicer.util.tempDirectory()).is_relative_to(slicer.app.temporaryPath)
     assert Path(qt.QSettings().fileName()).is_relative_to(slicer.app.temporaryPath)
+
+
+def test_data_nodes_have_an_item_in_the_subject_hierarchy_as_long_as_they_live(host):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
+    hidden = slicer.vtkMRMLScalarVolumeNode()
+    hidden.SetHideFromEditors(True)
+    slicer.mrmlScene.AddNode(hidden)
+    item = hierarchy.GetItemByDataNode(volume)
+    assert item and hierarchy.GetItemName(item) == "scan"
+    assert not hierarchy.GetItemByDataNode(hidden)
+    slicer.mrmlScene.RemoveNode(volume)
+    assert hierarchy.GetItemDataNode(item) is None
+
+
+def test_the_subject_hierarchy_comes_back_with_the_scene(host, tmp_path):
+    import slicer
+
+    def hierarchy():
+        return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+
+    study = hierarchy().CreateFolderItem(hierarchy().GetSceneItemID(), "study")
+    volume = slicer.util.addVolumeFromArray(np.ones((2, 3, 4), np.int16), name="scan")
+    hierarchy().SetItemParent(hierarchy().GetItemByDataNode(volume), study)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    host.close_scene()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    item = hierarchy().GetItemByDataNode(slicer.util.getNode("scan"))
+    assert hierarchy().GetItemName(hierarchy().GetItemParent(item)) == "study"
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSubjectHierarchyNode") == 1

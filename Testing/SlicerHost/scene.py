@@ -9,6 +9,8 @@ from typing import Any
 import slicer
 import vtk
 
+from .subject_hierarchy import SubjectHierarchyKeeper
+
 MODULE_LOGICS = {
     "Colors": "vtkMRMLColorLogic",
     "Volumes": "vtkSlicerVolumesLogic",
@@ -49,6 +51,7 @@ def start_scene(temporary: Path) -> SceneParts:
     _add_crosshair(scene)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     _add_cache(parts, temporary / "cache")
+    parts.keep.append(SubjectHierarchyKeeper(scene))
     slicer.mrmlScene = scene
     return parts
 
