@@ -192,9 +192,7 @@ def _placement_warnings(grid: WorkingGrid, spec: InputSpec, reference: str) -> l
     return warnings
 
 
-def _stack(
-    volumes: Mapping[str, sitk.Image], grid: WorkingGrid, reference: str, stripped: bool
-) -> NDArray[np.float32]:
+def _stack(volumes: Mapping[str, sitk.Image], grid: WorkingGrid, reference: str, stripped: bool) -> NDArray[np.float32]:
     stack = np.empty((len(volumes), *grid.shape), np.float32)
     for index, (name, image) in enumerate(volumes.items()):
         stack[index] = grid.sample(image, zero_is_outside=stripped)
