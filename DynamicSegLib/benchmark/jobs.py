@@ -1,0 +1,206 @@
+"""What is measured, each in a process of its own so that memory and start-up are its own too."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.benchmark.published import PublishedBackend
+from DynamicSegLib.budget import Budget
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.engine import Run
+from DynamicSegLib.methods.registry import method_of, start_run
+from DynamicSegLib.reading import read_case
+from DynamicSegLib.reporting.machine import peak_memory_mb
+from DynamicSegLib.reporting.tables import write_results
+from DynamicSegLib.study import Study, build_study
+
+Result = dict[str, Any]
+
+
+def run_job(job: Mapping[str, Any]) -> Result:
+    """Do one job, a plain mapping with `kind` and its arguments; the result adds the process's peak memory."""
+    arguments = dict(job)
+    result = _KINDS[arguments.pop("kind")](**arguments)
+    return {**result, "peak_memory_mb": round(peak_memory_mb(), 1)}
+
+
+def whole_case(
+    case: str,
+    bundle: str,
+    budget: str | None = None,
+    static: bool = False,
+    backend: str = "auto",
+    precision: str = "auto",
+    setting: str = "whole",
+    part: int = 1,
+) -> Result:
+    """Files in to files out, with seconds by phase.
+
+    Parameters
+    ----------
+    budget: as on the command line; None is the bundle's own rule.
+    static: the costliest candidate on every slice instead.
+    backend: `published` is the published way; else as on the command line.
+    part: run one in `part` slices of every option only, and scale the seconds; for what takes minutes.
+    """
+    started = time.perf_counter()
+    loaded = load_bundle(bundle)
+    images = read_case(case, loaded.input.modalities)
+    read = time.perf_counter()
+    study = build_study(images, loaded.input)
+    del images
+    prepared = time.perf_counter()
+    run = _start(study, loaded, backend, precision, setting)
+    options = _options(run, budget, static)
+    scale = _execute(run, options, part)
+    writing = time.perf_counter()
+    segmentation = run.segmentation()
+    with tempfile.TemporaryDirectory() as folder:
+        write_results(segmentation, Path(folder))
+    ended = time.perf_counter()
+    engine = segmentation.seconds
+    seconds = {
+        "read": read - started,
+        "prepare": prepared - read,
+        "start": writing - prepared - engine["route"] - engine["run"],
+        "route": engine["route"],
+        "run": engine["run"] * scale,
+        "write": ended - writing,
+    }
+    facts = segmentation.facts
+    return {
+        "seconds": {**seconds, "total": sum(seconds.values())},
+        "macs": run.router_cost.macs * study.slices + int(np.array([c.macs for c in run.costs])[options].sum()),
+        "options": np.bincount(options, minlength=len(run.costs)).tolist(),
+        "slices": study.slices,
+        "part": part,
+        **{key: facts[key] for key in ("backend", "device", "precision", "choice_of_backend")},
+    }
+
+
+def _start(study: Study, bundle: Bundle, backend: str, precision: str, setting: str) -> Run:
+    if backend != "published":
+        return start_run(study, bundle, backend=backend, precision=precision, setting=setting, device="cpu")
+    method, size = method_of(bundle), study.grid.shape[1:]
+    published: Backend = PublishedBackend()
+    execution = method.make_execution(bundle, published, size, setting)
+    return Run(study, bundle, method.make_router(bundle, published, size), published, setting, 1, execution)
+
+
+def _options(run: Run, budget: str | None, static: bool) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    if static:
+        return np.full(run.study.slices, len(run.costs) - 1, np.int64)
+    return run.plan(None if budget is None else Budget.parse(budget)).options
+
+
+def _execute(run: Run, options: "np.ndarray[Any, np.dtype[np.int64]]", part: int) -> float:
+    """Run the options, or one in `part` of each; returns by what to multiply the seconds."""
+    chosen = np.zeros_like(options)
+    for option in range(1, len(run.costs)):
+        where = np.flatnonzero(options == option)[::part]
+        chosen[where] = option
+    plan = run.plan(pins=dict(enumerate(chosen.tolist())))
+    for _ in run.execute(plan):
+        pass
+    costs = np.array([cost.macs for cost in run.costs], np.float64)
+    return float(costs[options].sum() / costs[chosen].sum()) if chosen.any() else 1.0
+
+
+def candidates(case: str, bundle: str, backend: str, precision: str, batches: int) -> Result:
+    """Milliseconds a slice of each candidate and of the router: the median of `batches`, after one to warm up."""
+    loaded = load_bundle(bundle)
+    study = build_study(read_case(case, loaded.input.modalities), loaded.input)
+    run = _start(study, loaded, backend, precision, "whole")
+    middle = study.slices // 2
+    first = max(0, min(middle - run.batch // 2, study.slices - run.batch))
+    slices = np.ascontiguousarray(study.volumes[:, first : first + run.batch].swapaxes(0, 1))
+
+    def milliseconds(call: Any) -> float:
+        call()
+        times = []
+        for _ in range(batches):
+            started = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - started)
+        return 1000 * statistics.median(times) / len(slices)
+
+    rows = [
+        {"candidate": "router", "macs": run.router_cost.macs, "ms": milliseconds(lambda: run.router.predict(slices))}
+    ]
+    for option in range(1, len(run.costs)):
+        run.execution.prepare(option)
+        ms = milliseconds(lambda option=option: run.execution.run(option, slices))
+        rows.append({"candidate": loaded.bank.options[option], "macs": run.costs[option].macs, "ms": ms})
+    facts = run.backend.facts
+    return {"candidates": rows, "backend": facts.name, "precision": facts.precision}
+
+
+def scaling(case: str, bundle: str, slices: list[int], budget: str) -> Result:
+    """Predicted and real seconds of stacks of other heights, made by repeating the case's slices."""
+    loaded = load_bundle(bundle)
+    study = build_study(read_case(case, loaded.input.modalities), loaded.input)
+    points = []
+    for count in slices:
+        run = _start(_stacked(study, count), loaded, "auto", "auto", "whole")
+        plan = run.plan(Budget.parse(budget))
+        predicted = run.predicted_seconds(plan)
+        started = time.perf_counter()
+        for _ in run.execute(plan):
+            pass
+        took = run.segmentation().seconds
+        around = took["route"] + time.perf_counter() - started
+        points.append(
+            {"slices": count, "predicted": predicted, "seconds": took["route"] + took["run"], "around": around}
+        )
+    return {"budget": budget, "points": points}
+
+
+def _stacked(study: Study, count: int) -> Study:
+    import SimpleITK as sitk
+
+    indices = np.resize(np.arange(study.slices), count)
+    columns, rows, _ = study.grid.frame.GetSize()
+    frame = sitk.Image([columns, rows, count], sitk.sitkUInt8)
+    frame.SetSpacing(study.grid.frame.GetSpacing())
+    return replace(study, volumes=study.volumes[:, indices], grid=replace(study.grid, frame=frame, native=frame))
+
+
+def peer(case: str, bundle: str, name: str, most_windows: int) -> Result:
+    """A 3D peer on the same case: reading and preparing are ours, so that only the networks differ."""
+    from DynamicSegLib.benchmark.peers import run_peer
+
+    loaded = load_bundle(bundle)
+    started = time.perf_counter()
+    images = read_case(case, loaded.input.modalities)
+    read = time.perf_counter()
+    study = build_study(images, loaded.input)
+    del images
+    prepared = time.perf_counter()
+    result = run_peer(name, study, most_windows)
+    seconds = {"read": read - started, "prepare": prepared - read, **result["seconds"]}
+    result["seconds"] = {**seconds, "total": sum(seconds.values())}
+    return {**result, "backend": "torch", "precision": "fp32", "device": "cpu"}
+
+
+def peaks() -> Result:
+    """The machine's matmul rates."""
+    from DynamicSegLib.benchmark.peak import matmul_peaks
+
+    return {"macs_per_second": matmul_peaks()}
+
+
+_KINDS: Mapping[str, Callable[..., Result]] = {
+    "whole_case": whole_case,
+    "candidates": candidates,
+    "scaling": scaling,
+    "peer": peer,
+    "peaks": peaks,
+}
