@@ -152,22 +152,21 @@ class OpenVINOKernels:
         """See `Kernels`."""
         import torch
 
+        run = _queued(self.compiled(name, module, examples, bits), self._streams)
+        return lambda *tensors: tuple(torch.from_numpy(each) for each in run([tensor.numpy() for tensor in tensors]))
+
+    def compiled(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Any:
+        """The compiled model behind `compile`, from disk where it is kept."""
+        from openvino import Tensor as Buffer
+
         half = self._bf16 and (_INT8 < bits <= _HALF or (bits > _HALF and self._precision == "bf16"))
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
             "INFERENCE_NUM_THREADS": thread_count(),
             "NUM_STREAMS": str(self._streams),
         }
-        run = _queued(self._compiled(name, module, examples, settings), self._streams)
-        return lambda *tensors: tuple(torch.from_numpy(each) for each in run([tensor.numpy() for tensor in tensors]))
-
-    def _compiled(
-        self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", settings: dict[str, Any]
-    ) -> Any:
-        from openvino import Tensor as Buffer
-
         shapes = [tuple(each.shape) for each in examples]
-        circumstances = (self._key, name, shapes, sorted(settings.items()), *self._machine)
+        circumstances = (self._key, name, bits, shapes, sorted(settings.items()), *self._machine)
         found = self._cache.find(circumstances) if self._key else None
         if found is not None:
             try:
@@ -189,11 +188,12 @@ def _converted(module: "nn.Module", examples: "tuple[Tensor, ...]") -> Any:
     from openvino import PartialShape, Type
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    from openvino.passes import ConstantFolding, Manager
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Traced and frozen here: the decoder would check the trace and freeze twice over.
-        traced = torch.jit.freeze(torch.jit.trace(module.cpu().eval(), examples, check_trace=False))
+        # Not frozen: freezing would fold the weights' quantisers away, and with them the way to int8.
+        traced = torch.jit.trace(module.cpu().eval(), examples, check_trace=False)
         # Named, since the front end does not keep it alive.
         decoder = TorchScriptPythonDecoder(traced, skip_freeze=True)
         front_end = FrontEndManager().load_by_framework("pytorch")
@@ -202,6 +202,10 @@ def _converted(module: "nn.Module", examples: "tuple[Tensor, ...]") -> Any:
         place.get_node().set_element_type(Type.f32)
         place.get_node().set_partial_shape(PartialShape(list(each.shape)))
     model.validate_nodes_and_infer_types()
+    # OpenVINO takes a quantiser for one only where its ranges are constants.
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
     return model
 
 

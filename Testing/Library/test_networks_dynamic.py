@@ -39,7 +39,8 @@ def divide_bits(network: DynamicNetwork, x: torch.Tensor) -> DynamicNetwork:
         selector.second.weight[-1, 0] = 100.0
         selector.first.bias.zero_()
         selector.second.bias.zero_()
-        selector.second.bias[-1] = -100 * torch.log1p(spatial_gradient(x)).median()
+        found = torch.log1p(spatial_gradient(x)).flatten().sort().values
+        selector.second.bias[-1] = -100 * found[len(found) // 2 - 1 : len(found) // 2 + 1].mean()
         _, x = encoder.stage(index, x, network.segmentation.choose(index, x))
     return network
 

@@ -1,0 +1,269 @@
+"""Med-DANet V2 under the engine: a bundle of tiny networks, slices cropped and whole, at bits that follow them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from DynamicSegLib.backends.kernels import Kernel, Kernels, TorchKernels
+from DynamicSegLib.backends.torch_backend import TorchBackend
+from DynamicSegLib.bank import Bank, Candidate
+from DynamicSegLib.budget import Budget
+from DynamicSegLib.bundle import Bundle, RouterSpec
+from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.cost import Cost, count
+from DynamicSegLib.errors import BundleError
+from DynamicSegLib.methods import med_danet_v2 as v2
+from DynamicSegLib.methods.glioma import LABELS, REGIONS
+from DynamicSegLib.methods.med_danet import build_decision_network
+from DynamicSegLib.methods.registry import start_run
+from DynamicSegLib.methods.staged_execution import DynamicExecution
+from DynamicSegLib.networks.dynamic import DynamicNetwork
+from DynamicSegLib.networks.pieces import Stage
+from DynamicSegLib.networks.unet import UNet2D
+from DynamicSegLib.reporting.tables import decision_rows
+from DynamicSegLib.study import InputSpec, Study, build_study
+from DynamicSegLib.weights import Storage
+from Testing.Library.test_networks_dynamic import divide_bits
+from Testing.tiny import COLUMNS, MODALITIES, ROWS, head_images
+
+CROP = 16
+TORCH = TorchBackend("cpu", "fp32", "test")
+
+
+class Imitation:
+    """Fake quantisation in float32 everywhere: what training computes."""
+
+    def describe(self, bits: int) -> str:
+        return f"float32 that imitates {bits} bits"
+
+    def keeps_quantisers(self, bits: int) -> bool:
+        return True
+
+    def compile(
+        self, name: str, module: torch.nn.Module, examples: tuple[torch.Tensor, ...], bits: int
+    ) -> Kernel:  # fmt: skip
+        return module.eval()
+
+
+def study() -> Study:
+    return build_study(head_images(), InputSpec(MODALITIES, size=(ROWS, COLUMNS)))
+
+
+def heads(run_study: Study) -> NDArray[np.float32]:
+    return np.ascontiguousarray(run_study.volumes[:, 2:10].swapaxes(0, 1))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Random weights whose selectors divide the study's slices; the router believes in tumour everywhere."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("v2")
+    candidates = v2.candidates((CROP,), width=4)
+    network = DynamicNetwork(0, (CROP,), width=4)
+    network.train()
+    slices = torch.from_numpy(heads(study()))
+    with torch.no_grad():
+        for module in network.segmentation.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        for _ in range(20):
+            network.dense(slices, 0, quantised=False)
+    divide_bits(network.eval(), slices)
+    # One file for both candidates, as a training run leaves it.
+    shared = folder / "shared"
+    described = Bundle(
+        "v2-tiny", v2.METHOD, InputSpec(MODALITIES, size=(ROWS, COLUMNS)), LABELS,
+        Bank(tuple(replace(each, weights=shared) for each in candidates), len(MODALITIES)),
+        RouterSpec("shufflenetv2-m", {}), regions=REGIONS,
+    )  # fmt: skip
+    states = {each.name: network.state_dict() for each in candidates}
+    decision = build_decision_network(described)
+    with torch.no_grad():
+        decision.area.weight.zero_()
+        decision.area.bias.fill_(5.0)
+        decision.quality.weight.zero_()
+        decision.quality.bias.copy_(torch.tensor([0.5, 1.5]))
+    return write_bundle(folder / "v2-tiny", described, states, decision.state_dict(), "# Tiny\n", Storage.FLOAT32)
+
+
+def test_the_reference_bundle_is_the_papers_policy_space() -> None:
+    bundle = v2.reference_bundle(128)
+    assert bundle.bank.options == ("skip", "crop96", "whole")
+    costs = bundle.bank.costs((128, 128))
+    assert costs[0] == Cost()
+    assert 0 < costs[1].macs < costs[2].macs
+
+
+def test_candidates_of_the_papers_other_spaces_can_be_built_and_counted() -> None:
+    for candidates in (v2.candidates((32, 64), (8, 12, 16)), v2.candidates((64,), base="transbts2d", size=128)):
+        costs = [each.cost((128, 128), 4).macs for each in candidates]
+        assert costs == sorted(costs)
+    assert len(v2.candidates(())) == 1
+
+
+def test_candidates_of_one_network_are_one_file(bundle: Bundle) -> None:
+    assert bundle.folder is not None
+    assert sorted(path.name for path in bundle.folder.glob("*.safetensors")) == [
+        "crop16.safetensors", "router.safetensors",
+    ]  # fmt: skip
+    assert v2.network_of(bundle).crops == (CROP,)
+
+
+def test_candidates_of_two_networks_are_refused(bundle: Bundle) -> None:
+    first, last = bundle.bank.candidates
+    other = replace(first, arguments={**first.arguments, "bits": [8]})
+    with pytest.raises(BundleError, match="not one network"):
+        v2.network_of(replace(bundle, bank=Bank((other, last), 4)))
+
+
+def test_the_parts_sum_up_to_what_is_planned_with() -> None:
+    bundle = v2.reference_bundle(240)
+    for option, names in ((1, 9), (2, 8)):
+        parts = v2.cost_parts(bundle, (240, 240), option)
+        assert len(parts) == names
+        assert all(part.macs > 0 and part.paper_flops > 0 for part in parts.values())
+        router = v2.router_cost(bundle, (240, 240))
+        planned = bundle.bank.costs((240, 240))[option]
+        assert sum(part.macs for part in parts.values()) == router.macs + planned.macs
+        assert sum(part.paper_flops for part in parts.values()) == router.paper_flops + planned.paper_flops
+    assert list(v2.cost_parts(bundle, (240, 240), 0)) == ["policy network"]
+
+
+def test_each_stage_of_the_parts_costs_what_the_paper_counts() -> None:
+    parts = v2.cost_parts(v2.reference_bundle(128), (128, 128), 1)
+    found = [parts[f"encoder stage {index}"].macs / 1e6 for index in range(1, 5)]
+    assert [round(each, 3) for each in found] == [53.084, 95.551, 95.551, 169.869]
+
+
+def test_a_run_decides_crops_and_bits_within_its_budget(bundle: Bundle) -> None:
+    run = start_run(study(), bundle, backend="torch")
+    prediction = run.route()
+    costs = [cost.macs for cost in run.costs]
+    budget = run.smallest_budget_macs + 6 * costs[1] + 4 * costs[2]
+    plan = run.plan(Budget.parse(str(budget)))
+    for _ in run.execute(plan):
+        pass
+    result = run.segmentation()
+    assert result.spent.macs <= budget
+    assert set(plan.options.tolist()) >= {1, 2}
+    assert prediction.options == 3
+    seen = set()
+    for decision in result.decisions:
+        bits = [decision.extra.get(f"bits_{stage}") for stage in range(1, 5)]
+        if decision.option == 0:
+            assert decision.extra == {}
+            continue
+        assert set(bits) <= {8, 16}
+        seen.add(tuple(bits))
+        bound = run.router_cost + run.costs[decision.option]
+        assert decision.macs == bound.macs
+        assert decision.paper_flops <= bound.paper_flops
+        if decision.candidate == "crop16":
+            assert decision.extra["crop_rows"] == decision.extra["crop_columns"] == CROP
+            assert 0 <= decision.extra["crop_row"] <= ROWS - CROP
+            assert 0 <= decision.extra["crop_column"] <= COLUMNS - CROP
+        else:
+            assert "crop_row" not in decision.extra
+    assert len(seen) > 1
+    assert set(result.facts["arithmetic"]) == {"8 bits", "16 bits", "32 bits"}
+    rows = decision_rows(result)
+    assert any("crop_row" in row for row in rows)
+    assert all("bits_1" in row for row in rows if row["option"])
+
+
+def test_a_decisions_cost_is_the_count_of_a_network_fixed_to_its_bits(bundle: Bundle) -> None:
+    execution = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", Imitation())
+    outcome = execution.run(2, heads(study()))
+    staged = execution.network.segmentation
+    bound = bundle.bank.costs((ROWS, COLUMNS))[2]
+    for cost, extra in zip(outcome.costs, outcome.extras, strict=True):
+        saved = 0
+        for index in range(4):
+            shape = (1, 4 << index, ROWS >> index, COLUMNS >> index)
+            saved += count(Stage(staged, index, 16), shape).paper_flops
+            saved -= count(Stage(staged, index, extra[f"bits_{index + 1}"]), shape).paper_flops
+        assert cost == Cost(bound.macs, bound.paper_flops - saved, bound.parameters)
+    narrow = [extra for extra in outcome.extras if all(extra[f"bits_{i}"] == 8 for i in range(1, 5))]
+    full = count(UNet2D(base=4), (1, 4, ROWS, COLUMNS))
+    assert all(cost.paper_flops < full.paper_flops for cost in outcome.costs)
+    assert len(narrow) < len(outcome.extras)
+
+
+def test_only_the_crop_and_what_the_last_stage_sees_of_it_differ_from_nothing(bundle: Bundle) -> None:
+    execution = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", Imitation())
+    x = heads(study())
+    outcome = execution.run(1, x)
+    again = execution.run(1, x[3:4])
+    assert np.array_equal(again.classes[0], outcome.classes[3])
+    (candidate, *_) = bundle.bank.candidates
+    eager = candidate.build().eval()(torch.from_numpy(x)).argmax(dim=1).numpy()
+    assert (eager == outcome.classes).mean() > 0.999
+
+
+def test_windows_record_the_mean_bits_and_cost_no_more_than_planned(bundle: Bundle) -> None:
+    execution = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "window", Imitation())
+    x = heads(study())[:2]
+    outcome = execution.run(1, x)
+    assert outcome.classes.shape == (2, ROWS, COLUMNS)
+    bound = bundle.bank.costs((ROWS, COLUMNS), "window")[1]
+    for cost, extra in zip(outcome.costs, outcome.extras, strict=True):
+        assert cost.macs == bound.macs
+        assert cost.paper_flops <= bound.paper_flops
+        assert "crop_row" not in extra
+        assert 8 <= extra["bits_1"] <= 16
+
+
+def agreement(kernels: Kernels, bundle: Bundle, option: int) -> float:
+    """Share of pixels that get the class of fake quantisation."""
+    x = heads(study())
+    ours = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", kernels).run(option, x)
+    theirs = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", Imitation()).run(option, x)
+    same_bits = [a == b for a, b in zip(ours.extras, theirs.extras, strict=True)]
+    assert np.mean(same_bits) > 0.7
+    return float((ours.classes == theirs.classes)[same_bits].mean())
+
+
+def test_torch_agrees_with_fake_quantisation(bundle: Bundle) -> None:
+    for option in (1, 2):
+        assert agreement(TorchKernels("cpu"), bundle, option) > 0.98
+
+
+def test_int8_and_bf16_kernels_agree_with_fake_quantisation(bundle: Bundle) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    from DynamicSegLib.backends.kernels import OpenVINOKernels
+
+    assert agreement(OpenVINOKernels(), bundle, 2) > 0.98
+
+
+def test_stages_of_eight_bits_really_run_in_int8(bundle: Bundle) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    from DynamicSegLib.backends.kernels import OpenVINOKernels
+
+    kernels = OpenVINOKernels()
+    if kernels.describe(8) != "int8 (OpenVINO)":
+        pytest.skip(f"this processor computes 8 bits otherwise: {kernels.describe(8)}")
+    stage = Stage(v2.network_of(bundle).segmentation, 1, 8)
+    compiled = kernels.compiled("stage 1", stage, (torch.rand(1, 8, 20, 16),), 8)
+    facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    kinds = [
+        str(fact["runtimePrecision"].astype(str)) for fact in facts if fact["layerType"].astype(str) == "Convolution"
+    ]
+    assert len(kinds) == 5
+    assert set(kinds) <= {"u8", "i8"}
+
+
+def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("DynamicSegLib.backends.kernels._cpu_has_bf16", lambda: False)
+    kernels = TorchKernels("cpu")
+    assert kernels.keeps_quantisers(16)
+    assert "no bf16 unit" in kernels.describe(16)
+    assert "no int8" in kernels.describe(8)
+
+
+def test_a_candidate_of_another_method_is_refused(bundle: Bundle) -> None:
+    other = Candidate("M2", "unet2d", {})
+    with pytest.raises(BundleError, match="not one network"):
+        v2.network_of(replace(bundle, bank=Bank((other, bundle.bank.candidates[-1]), 4)))
