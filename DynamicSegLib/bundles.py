@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.bundle import CARD_FILE, DESCRIPTION_FILE, FORMAT_VERSION, Bundle, checksum_of, read_bundle
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.resources import home_folder, shipped_folder
@@ -113,7 +114,8 @@ def write_bundle(
     ----------
     folder: `.../<name>`; an existing bundle there is replaced.
     bundle: everything but weights and paths, e.g. made by `methods.med_danet.describe`.
-    states: one state dict a candidate, by name, each of the bare network.
+    states: one state dict a candidate, by name, each of the bare network; candidates whose `weights` are one file in
+        `bundle` get one file here too.
     card: MODEL_CARD.md.
     storage: type of the weights in the files.
     """
@@ -121,7 +123,9 @@ def write_bundle(
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for candidate in bundle.bank.candidates:
-            save_weights(scratch / _file_of(candidate.name), states[candidate.name], storage)
+            file = scratch / _weights_file(bundle.bank, candidate)
+            if not file.exists():
+                save_weights(file, states[candidate.name], storage)
         if router_state is not None:
             save_weights(scratch / _file_of("router"), router_state, Storage.FLOAT32)
         (scratch / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
@@ -139,6 +143,12 @@ def write_bundle(
 
 def _file_of(name: str) -> str:
     return f"{name.lower()}.safetensors"
+
+
+def _weights_file(bank: Bank, candidate: Candidate) -> str:
+    """The candidate's file; several ways to run one network share that of the first among them."""
+    same = (c for c in bank.candidates if c is candidate or (c.weights and c.weights == candidate.weights))
+    return _file_of(next(same).name)
 
 
 def _description(bundle: Bundle) -> dict[str, Any]:
@@ -159,7 +169,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
                 "name": candidate.name,
                 "network": candidate.network,
                 "arguments": dict(candidate.arguments),
-                "weights": _file_of(candidate.name),
+                "weights": _weights_file(bundle.bank, candidate),
                 **asdict(candidate.cost(bundle.input.size, bundle.bank.channels)),
             }
             for candidate in bundle.bank.candidates

@@ -13,7 +13,6 @@ from DynamicSegLib.bundles import write_bundle
 from DynamicSegLib.evaluation.decisions import calibration, judge_decisions
 from DynamicSegLib.evaluation.policies import DYNAMIC, Prices, activation_ratio, measure_curve
 from DynamicSegLib.evaluation.tables import markdown, policy_rows
-from DynamicSegLib.methods.med_danet import METHOD
 from DynamicSegLib.networks.decision import DecisionNetwork
 from DynamicSegLib.routing import Prediction
 from DynamicSegLib.training.calibration import apply_calibration, fit_calibration
@@ -50,7 +49,7 @@ class Assembly:
         apply_calibration(self.network, *_fit(self.validations))
         bundle = Bundle(
             name=self.config.name,
-            method=METHOD,
+            method=self.config.method,
             input=self.task.input,
             labels=self.task.labels,
             bank=self.bank,

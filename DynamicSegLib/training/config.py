@@ -9,6 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.choices import Softmax
+from DynamicSegLib.methods.med_danet import METHOD
 from DynamicSegLib.training.augmentation import Augmentation
 from DynamicSegLib.training.schedule import Detachment
 from DynamicSegLib.weights import Storage
@@ -138,6 +139,7 @@ class BundleConfig:
     cache, cases, folds: cases that none of these runs saw, for figures, curve and calibration.
     validation: folder in which results on those cases are kept.
     task: `glioma`, or a YAML file (see `training.task`).
+    method: whose bank and router these are (a key of `methods.registry.METHODS`).
     published: table of the paper to print beside (a key of `evaluation.published.TABLES`).
     facts: title, description, intended_use, licence, version.
     training: heading -> text for the model card: data, schedule, deviations.
@@ -155,6 +157,7 @@ class BundleConfig:
     backbone: str = "shufflenetv2-m"
     alpha: float = 0.001
     storage: Storage = Storage.FLOAT16
+    method: str = METHOD
     published: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     training: dict[str, str] = field(default_factory=dict)
