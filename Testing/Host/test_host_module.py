@@ -239,3 +239,16 @@ def test_messages_do_not_block_in_testing_mode(host):
     slicer.util.infoDisplay("shown nowhere")
     with pytest.raises(ZeroDivisionError), slicer.util.tryWithErrorDisplay("failed", waitCursor=True):
         _ = 1 / 0
+
+
+def test_a_slot_that_works_too_long_is_heard_as_a_silence(host):
+    import time
+
+    import qt
+
+    from Testing.SlicerHost.heartbeat import Heartbeat
+
+    qt.QTimer.singleShot(10, lambda: time.sleep(0.25))
+    with Heartbeat() as beat:
+        host.process_events(0.05)
+    assert beat.longest_ms >= 250

@@ -161,3 +161,13 @@ def test_a_picture_that_cannot_be_written_is_an_error(host, tmp_path):
 
     with pytest.raises(OSError, match="could not be written"):
         pictures.save(pictures.widget_picture(qt.QLabel("x")), tmp_path)
+
+
+def test_without_main_window_there_is_no_layout_manager(host):
+    import slicer
+
+    with host.no_main_window():
+        assert slicer.app.layoutManager() is None
+        assert slicer.app.commandOptions().noMainWindow
+        slicer.util.setSliceViewerLayers(background=None)
+    assert slicer.app.layoutManager() is not None

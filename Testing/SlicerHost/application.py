@@ -15,10 +15,14 @@ from .scene import SceneParts
 
 
 class qSlicerCommandOptions(QObject):
-    """The options ``--testing --no-main-window``."""
+    """The option ``--testing``, and ``--no-main-window`` where the host was told so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._no_main_window = False
 
     testingEnabled = Property(bool, lambda self: True)
-    noMainWindow = Property(bool, lambda self: True)
+    noMainWindow = Property(bool, lambda self: self._no_main_window)
     pythonScript = Property(str, lambda self: "")
 
 
@@ -123,8 +127,8 @@ class qSlicerApplication(QApplication):
     def ioManager(self) -> qSlicerIOManager:
         return self._io
 
-    def layoutManager(self) -> qSlicerLayoutManager:
-        return self._layout
+    def layoutManager(self) -> qSlicerLayoutManager | None:
+        return None if self._options._no_main_window else self._layout
 
     def moduleDocumentationUrl(self, module: str) -> str:
         return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{module.lower()}.html"

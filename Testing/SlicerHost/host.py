@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -133,9 +134,19 @@ class Host:
         self.scene.Clear(False)
         self.process_events()
 
+    @contextmanager
+    def no_main_window(self) -> Iterator[None]:
+        """Within this, the application is as after ``--no-main-window``: there is no layout manager."""
+        options = self._application.commandOptions()
+        options._no_main_window = True
+        try:
+            yield
+        finally:
+            options._no_main_window = False
+
     def click_plot(self, series_node: Any, row: int, view: int = 0) -> None:
         """Clicks one bar or point of a series in a plot view of the layout."""
-        plot_view.click(self._application.layoutManager().plotWidget(view).plotView(), series_node.GetID(), row)
+        plot_view.click(self._application._layout.plotWidget(view).plotView(), series_node.GetID(), row)
         self.process_events()
 
 

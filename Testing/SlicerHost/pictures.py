@@ -53,7 +53,7 @@ def _title(node: Any) -> str:
 
 def layout_picture(size: QSize) -> QImage:
     """Returns all views of the current layout in a grid."""
-    manager = slicer.app._native.layoutManager()
+    manager = slicer.app._native._layout
     widgets = [manager.viewWidget(node) for node in manager._view_nodes()]
     columns = 1 if len(widgets) == 1 else 2 if len(widgets) <= 4 else 3
     rows = math.ceil(len(widgets) / columns)
