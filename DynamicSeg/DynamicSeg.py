@@ -75,6 +75,8 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        for section in (self.ui.slicesButton, self.ui.advancedButton):
+            section.collapsed = True
         self.logic = DynamicSegLogic()
         self._prepareTimer = qt.QTimer()
         self._prepareTimer.setSingleShot(True)
@@ -168,6 +170,8 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         missing = self.inputs.missing
         self.ui.applyButton.enabled = not missing
         self.ui.applyButton.toolTip = _("Choose {names}.").format(names=", ".join(missing)) if missing else ""
+        started = bool(self.inputs.volumes) and bool(missing)
+        self.ui.statusLabel.text = _("Still to choose: {names}").format(names=", ".join(missing)) if started else ""
         if not missing:
             self._prepareTimer.start()
 
@@ -227,8 +231,8 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.budget.learnSpeed(sum(session.segmentation.seconds.values()), session.segmentation.spent.macs)
         self.budget.setRun(session.run, session.study.slices)
         self.message.show("warning", session.segmentation.summary()["warnings"])
-        self.ui.statusLabel.text = _("Done in {seconds} s.").format(
-            seconds=f"{sum(session.segmentation.seconds.values()):.1f}"
+        self.ui.statusLabel.text = _("Done in {seconds} s on {device}.").format(
+            seconds=f"{sum(session.segmentation.seconds.values()):.1f}", device=session.run.backend.facts.device.upper()
         )
 
     def fail(self, error: BaseException) -> None:

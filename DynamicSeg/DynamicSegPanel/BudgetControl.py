@@ -34,6 +34,7 @@ class BudgetControl:
         self._curve: Curve | None = None
         self._share = 0.4
         self._updating = False
+        self._nothingToFind = False
         titles = {
             Unit.SHARE.value: _("% of full effort"),
             Unit.MACS.value: _("GMAC"),
@@ -81,8 +82,9 @@ class BudgetControl:
     def setRun(self, run: Run | None, slices: int | None = None) -> None:
         """Follows the scan: its number of slices, and its own curve as soon as the router has seen it."""
         self._slices = slices or USUAL_SLICES
+        self._nothingToFind = run is not None and not run.route().area.any()
         if run is not None:
-            self._curve = _curveOf(run.curve())
+            self._curve = None if self._nothingToFind else _curveOf(run.curve())
         elif self._bundle is not None:
             self._curve = _curveOf(self._bundle.curve)
         self._place()
@@ -134,7 +136,7 @@ class BudgetControl:
         if self.unit == AUTOMATIC:
             label.text = _("The model decides slice by slice what is worth its cost, as it was trained to.")
             return
-        sentences = []
+        sentences = [_("The model sees nothing to segment in this scan.")] if self._nothingToFind else []
         if self._curve is not None:
             self._ui.curveLabel.setPixmap(curvePixmap(self._curve, self._share))
             sentences.append(_qualityInWords(self._curve.at(self._share), self._curve.at(1.0)))

@@ -13,6 +13,8 @@ from DynamicSegLib.errors import BundleError, DynamicSegError
 from DynamicSegPanel.Message import Message
 from DynamicSegPanel.VolumeSelectors import VolumeSelectors
 
+CARD_SIZE = (640, 720)
+
 
 class Inputs:
     """The sections Scan and Advanced; `onChanged` is called after any choice."""
@@ -21,6 +23,7 @@ class Inputs:
         self._ui, self._message, self._onChanged = ui, message, onChanged
         self.bundle: Bundle | None = None
         self._parameterNode: Any = None
+        self._card: Any = None
         self._selectors = VolumeSelectors(ui.volumesWidget, ui.volumesLayout, self._changed)
         for device, title in {"auto": _("automatic"), "cpu": "CPU", "cuda": "GPU (CUDA)"}.items():
             ui.deviceSelector.addItem(title, device)
@@ -128,8 +131,16 @@ class Inputs:
         self._onChanged()
 
     def _onCard(self, checked: bool) -> None:
-        if self.bundle is not None:
-            slicer.util.infoDisplay(self.bundle.card or self.bundle.name, windowTitle=self.bundle.name)
+        if self.bundle is None:
+            return
+        self._card = qt.QDialog(slicer.util.mainWindow())
+        self._card.windowTitle = self.bundle.name
+        text = qt.QTextBrowser()
+        text.setMarkdown(self.bundle.card)
+        layout = qt.QVBoxLayout(self._card)
+        layout.addWidget(text)
+        self._card.resize(*CARD_SIZE)
+        self._card.show()
 
     def _onInstall(self, checked: bool) -> None:
         path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Install a model"), "", _("Models (*.zip)"))

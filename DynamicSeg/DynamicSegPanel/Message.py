@@ -32,8 +32,14 @@ class Message:
 
     def showError(self, error: BaseException) -> None:
         """Shows what failed; an error that is no fault of the user says where to look further."""
-        if isinstance(error, MemoryError):
-            self.show("error", ["The memory of this computer is not enough. Close other volumes and applications."])
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            self.show(
+                "error",
+                [
+                    "The memory of this computer or its graphics card is not enough.",
+                    "Close other volumes and applications, or choose CPU under Advanced.",
+                ],
+            )
         elif isinstance(error, DynamicSegError):
             self.show("error", [str(error)])
         else:

@@ -29,6 +29,7 @@ class ResultView(VTKObservationMixin):
         self._ui = ui
         self.result: ResultNodes | None = None
         self._plotView: Any = None
+        ui.resultButton.visible = False
         ui.slicesTable.setHorizontalHeaderLabels([_("Slice"), _("Got"), _("GMAC"), _("Expected Dice")])
         ui.slicesTable.verticalHeader().visible = False
         ui.slicesTable.verticalHeader().defaultSectionSize = ROW_HEIGHT

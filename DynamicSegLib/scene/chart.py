@@ -27,7 +27,7 @@ ROWS = POINTS + 1
 STUB = 0.015
 HEADROOM = 1.06
 # Width of the strokes in pixels: together they fill most of a plot view of usual width.
-USUAL_WIDTH_PIXELS = 330
+USUAL_WIDTH_PIXELS = 400
 # Slicer puts the legend into the upper right corner: this share of the axis is kept free for it.
 LEGEND_ROOM = 0.24
 MARKER_COLOR = (0.10, 0.10, 0.12)
@@ -77,7 +77,7 @@ def fill_chart(made: Chart, decisions: Sequence[Decision], options: Sequence[str
     rows = sorted(decisions, key=lambda decision: decision.slice)
     indices = np.array([row.slice for row in rows])
     giga = np.array([row.macs / GIGA for row in rows])
-    top = float(giga.max()) * HEADROOM if giga.any() else 1.0
+    top = _axis_top(giga, skipped_all=not any(row.option for row in rows))
     heights = np.maximum(giga, STUB * top)
     chosen = np.array([row.option for row in rows])
     columns = [np.repeat(indices, ROWS)]
@@ -126,6 +126,12 @@ def _strokes(heights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points from the axis to each height, each stroke ended by a gap; slices that are NaN stay gaps."""
     levels = np.append(np.linspace(0.0, 1.0, POINTS), np.nan)
     return (heights[:, None] * levels[None, :]).ravel()
+
+
+def _axis_top(giga: NDArray[np.float64], skipped_all: bool) -> float:
+    """Where the cost axis ends; where only the router's own cost was spent, high above it, so that it looks small."""
+    top = float(giga.max()) * (10.0 if skipped_all else HEADROOM)
+    return top if top > 0 else 1.0
 
 
 def _hidden_table(name: str) -> Node:

@@ -160,7 +160,7 @@ class SceneSession:
     def _planned(self) -> Iterator[Progress]:
         yield from self.prepare()
         if self.run is None:
-            yield Progress("Loading the networks", 0.12)
+            yield Progress("Loading the networks (the first time on this computer takes longer)", 0.12)
             from DynamicSegLib.methods.registry import start_run
 
             assert self.study is not None

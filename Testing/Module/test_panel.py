@@ -93,6 +93,21 @@ def test_an_installed_model_is_chosen(panel: Any, bundles: Path, tmp_path: Path)
     assert panel.message.level == "info"
 
 
+def test_the_model_card_is_one_click_away(panel: Any) -> None:
+    import qt
+
+    panel.ui.cardButton.click()
+    (text,) = panel.inputs._card.findChildren(qt.QTextBrowser)
+    assert "For tests." in text.plainText
+    panel.inputs._card.close()
+
+
+def test_what_is_still_to_be_chosen_is_named(host: Any, panel: Any, load_scan: LoadScan) -> None:
+    load_scan(names=("flair", "t1ce", "t1"))
+    assert panel.ui.statusLabel.text == "Still to choose: T2"
+    assert not panel.ui.applyButton.enabled
+
+
 def test_the_sample_is_one_click_away_as_long_as_the_scene_is_empty(host: Any, panel: Any, load_scan: LoadScan) -> None:
     assert visible(panel.ui.sampleButton)
     panel.ui.sampleButton.click()
@@ -232,6 +247,12 @@ def test_an_unexpected_failure_is_told_in_the_panel_and_not_as_a_popup(
     assert panel.message.level == "error"
     assert "the router is broken" in panel.ui.messageLabel.text
     assert segmentations() == []
+
+
+def test_a_graphics_card_out_of_memory_is_called_so(panel: Any) -> None:
+    panel.message.showError(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert "memory" in panel.ui.messageLabel.text
+    assert "choose CPU" in panel.ui.messageLabel.text
 
 
 def test_packages_that_are_missing_are_told_with_the_way_out(
