@@ -8,7 +8,7 @@ from importlib import import_module
 from DynamicSegLib.errors import CancelledError, DynamicSegError
 from DynamicSegLib.version import __version__
 
-COMMANDS = ("segment", "bundles", "cost", "evaluate", "curve", "synthesize", "train")
+COMMANDS = ("segment", "bundles", "cost", "evaluate", "curve", "synthesize", "train", "bench")
 
 DONE, FAULT, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
