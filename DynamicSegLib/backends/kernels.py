@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-import DynamicSegLib
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.model_cache import ModelCache
 from DynamicSegLib.resources import cache_folder
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 Kernel = Callable[..., tuple["Tensor", ...]]
 
 _INT8, _HALF = 8, 16
+# Raised whenever modules compute something else than before: models kept on disk are made anew.
+_GENERATION = 1
 # Each stream has its own intermediate results in memory.
 _MOST_STREAMS = 8
 
@@ -132,7 +133,7 @@ class OpenVINOKernels:
         names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         device, abilities = (self._core.get_property("CPU", name) for name in names)
         self._int8, self._bf16 = "INT8" in abilities, "BF16" in abilities
-        self._machine = (get_version(), device, abilities, DynamicSegLib.__version__)
+        self._machine = (get_version(), device, abilities, _GENERATION)
         self._cache = ModelCache(cache_folder() / "openvino")
         self._streams = min(thread_count(), _MOST_STREAMS)
 

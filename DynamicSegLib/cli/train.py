@@ -31,6 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_stage(
         stages, "mutual", _mutual, "train MutualNet: one network at every width and resolution", fine_tuning=True
     )
+    _add_stage(stages, "v2-folds", _v2_folds, "cross-validate Med-DANet V2 and its ablations, and write the bundle")
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
     _add_stage(stages, "tables", _tables, "print the papers' tables beside ours, from a finished cross-validation")
@@ -139,6 +140,14 @@ def _v2(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.v2_run import train_v2
 
     train_v2(_config(options, V2Config), _device(options), options.bundle)
+    return 0
+
+
+def _v2_folds(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.v2_config import V2FoldsConfig
+    from DynamicSegLib.training.v2_folds import V2Folds
+
+    print(V2Folds(_config(options, V2FoldsConfig), _device(options), _note).run())
     return 0
 
 

@@ -13,6 +13,33 @@ _OPTIMISER = OptimiserConfig(learning_rate=2e-4)
 
 
 @dataclass(frozen=True)
+class V2FoldsConfig:
+    """A cross-validation of Med-DANet V2, its ablations, and a training on all cases.
+
+    Parameters
+    ----------
+    output: everything is written below it; finished stages found there are kept.
+    cache, cases: as in `DataConfig`; they replace those of the other files.
+    v2, decision, bundle: configurations of the stages.
+    ablations: rows of Table 3a to train besides S+Q: `S`, `Q`, `baseline`.
+    refit: train the router anew on what the finished networks achieve on cases they did not see; False keeps the policy
+        network as it was trained with them, as the paper does.
+    start: bundle whose plain base network the folds start from (saves the first phase; only for bundles trained on
+        none of these cases); random weights where None.
+    """
+
+    output: Path
+    cache: Path
+    cases: Path
+    v2: Path
+    decision: Path
+    bundle: Path
+    ablations: tuple[str, ...] = ()
+    refit: bool = False
+    start: str | None = None
+
+
+@dataclass(frozen=True)
 class V2Config:
     """One run of the three phases.
 

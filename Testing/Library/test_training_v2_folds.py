@@ -1,0 +1,86 @@
+"""Cross-validation of Med-DANet V2 on tiny data, from scans to the bundle."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.cost import count
+from DynamicSegLib.methods.med_danet_v2 import METHOD
+from DynamicSegLib.networks.unet import UNet2D
+from DynamicSegLib.training import v2_run
+from DynamicSegLib.training.config import read_config
+from DynamicSegLib.training.v2_config import V2Config, V2FoldsConfig
+from DynamicSegLib.training.v2_folds import CaseFigures, V2Folds, table_markdown
+from Testing.Library.test_training_folds import TASK, write
+from Testing.Library.training_cases import tiny_cache
+
+CPU = torch.device("cpu")
+CONFIGS = Path(__file__).resolve().parents[2] / "DynamicSegLib" / "training" / "configs"
+
+
+def write_configs(folder: Path, refit: bool = False) -> Path:
+    """Configurations of a run of seconds below `folder`; returns that of the folds."""
+    tiny_cache(folder, cases=2)
+    data = {"cache": str(folder / "cache"), "cases": str(folder / "cases.csv")}
+    task = write(folder / "task.yaml", TASK)
+    common = {"output": "unused", "data": data, "steps": 3, "batch": 4, "precision": "fp32", "log_every": 3}
+    network = {"crops": [16], "arguments": {"width": 4}, "size": [24, 24], "phases": [1, 1, 1], "task": task}
+    # One crop without a foreground choice would leave the policy alone; here every option learns from every slice.
+    v2 = {**common, **network, "every_option": 1.0}
+    decision = {**common, "banks": [], "overlaps": "unused", "size": [24, 24], "task": task}
+    bundle = {
+        **data, "output": str(folder / "bundles"), "name": "squares-v2", "method": METHOD, "banks": [],
+        "decision": "unused", "folds": [], "validation": "unused", "task": task, "facts": {"title": "Squares"},
+    }  # fmt: skip
+    folds = {
+        **data,
+        "output": str(folder / "run"),
+        "v2": write(folder / "v2.yaml", v2),
+        "decision": write(folder / "decision.yaml", decision),
+        "bundle": write(folder / "bundle.yaml", bundle),
+        "ablations": ["baseline"],
+        "refit": refit,
+    }
+    return Path(write(folder / "folds.yaml", folds))
+
+
+def test_folds_give_the_papers_table_and_a_bundle_and_are_not_run_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = read_config(write_configs(tmp_path), V2FoldsConfig)
+    table = V2Folds(config, CPU, lambda text: None).run()
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["network", "baseline", "S+Q"]
+    baseline = float(rows[1].split(" | ")[-1].strip(" |"))
+    # Whole slices everywhere at 32 bits, and no policy network: the plain base network.
+    assert baseline == pytest.approx(count(UNet2D(2, 3, 4), (1, 2, 24, 24)).macs / 1e9, abs=1e-4)
+    bundle = load_bundle(tmp_path / "bundles" / "squares-v2")
+    assert (bundle.method, bundle.bank.options) == (METHOD, ("skip", "crop16", "whole"))
+    assert bundle.router is not None
+    trained, kept = (tmp_path / "run" / "all" / each for each in ("bank", "decision-final"))
+    assert (trained / "router.safetensors").read_bytes() == (kept / "router.safetensors").read_bytes()
+
+    monkeypatch.setattr(v2_run.V2Run, "one_step", lambda _: pytest.fail("a finished run was started again"))
+    assert V2Folds(config, CPU, lambda text: None).run() == table
+
+
+def test_the_table_shows_means_and_the_ratio_to_its_first_row() -> None:
+    rows = table_markdown(
+        {
+            "baseline": [CaseFigures("a", {"WT": 0.8}, 4e9, 4e9), CaseFigures("b", {"WT": 0.6}, 4e9, 4e9)],
+            "S+Q": [CaseFigures("a", {"WT": 0.9}, 2e9, 0.5e9), CaseFigures("b", {"WT": 0.7}, 2e9, 1.5e9)],
+        }
+    ).splitlines()
+    assert rows[2] == "| baseline | 0.7000 | 0.7000 | 4.0000 | 1.000 | 4.0000 |"
+    assert rows[3] == "| S+Q | 0.8000 | 0.8000 | 1.0000 | 0.250 | 2.0000 |"
+
+
+def test_the_shipped_configuration_names_files_that_are_there() -> None:
+    config = read_config(CONFIGS / "gpu-v2-folds.yaml", V2FoldsConfig)
+    for path in (config.v2, config.decision, config.bundle):
+        assert (CONFIGS.parents[2] / path).is_file()
+    assert yaml.safe_load((CONFIGS / "v2-bundle.yaml").read_text(encoding="utf-8"))["method"] == METHOD
+    assert read_config(CONFIGS / "gpu-v2.yaml", V2Config).data.resident
