@@ -33,6 +33,7 @@ from DynamicSegPanel.Sample import loadSample, registerSampleData
 
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.errors import DynamicSegError
+from DynamicSegLib.scene.terminology import load_context
 
 # After the last change of the inputs, before they are looked at.
 PREPARE_MILLISECONDS = 300
@@ -78,6 +79,7 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for section in (self.ui.slicesButton, self.ui.advancedButton):
             section.collapsed = True
         self.logic = DynamicSegLogic()
+        load_context(slicer.modules.terminologies.logic())
         self._prepareTimer = qt.QTimer()
         self._prepareTimer.setSingleShot(True)
         self._prepareTimer.setInterval(PREPARE_MILLISECONDS)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from DynamicSegLib.errors import DynamicSegError
 
 _STYLE = "QLabel {{ background: {background}; color: #222222; border-left: 4px solid {edge}; padding: 6px 8px; }}"
@@ -36,8 +38,8 @@ class Message:
             self.show(
                 "error",
                 [
-                    "The memory of this computer or its graphics card is not enough.",
-                    "Close other volumes and applications, or choose CPU under Advanced.",
+                    _("The memory of this computer or its graphics card is not enough."),
+                    _("Close other volumes and applications, or choose CPU under Advanced."),
                 ],
             )
         elif isinstance(error, DynamicSegError):
@@ -46,8 +48,8 @@ class Message:
             self.show(
                 "error",
                 [
-                    f"Something unexpected failed ({type(error).__name__}: {error}).",
-                    "The Python console shows details; please report them with the steps that led here.",
+                    _("Something unexpected failed ({kind}: {text}).").format(kind=type(error).__name__, text=error),
+                    _("The Python console shows details; please report them with the steps that led here."),
                 ],
             )
 

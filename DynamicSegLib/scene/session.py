@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from DynamicSegLib.budget import Budget, Plan
+from DynamicSegLib.budget import Budget, Plan, Unit
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import CancelledError, InputError
@@ -116,8 +116,10 @@ class SceneSession:
         ------
         DynamicSegError: input, bundle, backend or budget; the scene is left as it was.
         """
-        yield from self._planned()
+        yield from self._routed()
         study, run = self._ready()
+        if budget is not None and budget.unit is Unit.SECONDS and not run.calibration.known:
+            yield Progress("Measuring how fast this computer is (once)", 0.2)
         plan = run.plan(budget, alpha, self._working_pins(pins))
         view = SegmentationView.create(
             self.reference, self.bundle.labels, free_name(name or f"{self._scan_name()} DynamicSeg")
@@ -157,7 +159,7 @@ class SceneSession:
             if not finished:
                 view.write(self._native(before))
 
-    def _planned(self) -> Iterator[Progress]:
+    def _routed(self) -> Iterator[Progress]:
         yield from self.prepare()
         if self.run is None:
             yield Progress("Loading the networks (the first time on this computer takes longer)", 0.12)
