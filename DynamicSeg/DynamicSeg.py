@@ -168,6 +168,7 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.runControl.stop()
         self.session = None
+        self.pins.belongTo([node.GetID() for node in self.inputs.volumes.values()])
         self.budget.setBundle(self.inputs.bundle)
         missing = self.inputs.missing
         self.ui.applyButton.enabled = not missing

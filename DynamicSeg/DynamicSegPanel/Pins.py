@@ -18,6 +18,7 @@ class Pins:
         self._ui, self._resultView = ui, resultView
         self._parameterNode: Any = None
         self._pending = False
+        self._volumeIds: list[str] = []
         ui.pinButton.connect("clicked(bool)", self._onPin)
         ui.updateButton.connect("clicked(bool)", lambda checked: onUpdate())
 
@@ -30,11 +31,13 @@ class Pins:
         text = self._parameterNode.pins if self._parameterNode is not None else ""
         return {int(index): int(option) for index, option in json.loads(text or "{}").items()}
 
-    def clear(self) -> None:
-        """Forgets all pins: they belong to one scan."""
-        self._set({})
-        self._pending = False
-        self.refresh()
+    def belongTo(self, volumeIds: list[str]) -> None:
+        """Forgets all pins when another scan is chosen: they belong to one."""
+        if self._volumeIds and volumeIds != self._volumeIds:
+            self._set({})
+            self._pending = False
+            self.refresh()
+        self._volumeIds = volumeIds
 
     def applied(self) -> None:
         """The result follows the pins now."""

@@ -39,9 +39,13 @@ class ResultView(VTKObservationMixin):
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
 
     def setResult(self, result: ResultNodes | None) -> None:
-        """Shows a result, or nothing."""
+        """Shows a result, or nothing. An earlier result stays in the scene, out of sight."""
         self.removeObservers()
-        self.result = result
+        earlier, self.result = self.result, result
+        if earlier is not None and result is not None and earlier.segmentation is not result.segmentation:
+            display = earlier.segmentation.GetDisplayNode()
+            if display is not None:  # the user may have deleted the node
+                display.SetVisibility(False)
         self._ui.resultButton.visible = result is not None
         if result is None:
             return
@@ -53,6 +57,10 @@ class ResultView(VTKObservationMixin):
 
     def refresh(self) -> None:
         """Writes texts and rows anew from the nodes."""
+        surfaces = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        blocked = self._ui.show3DButton.blockSignals(True)
+        self._ui.show3DButton.checked = self.result.segmentation.GetSegmentation().ContainsRepresentation(surfaces)
+        self._ui.show3DButton.blockSignals(blocked)
         self._ui.volumesLabel.text = volumesInWords(self.result.segmentation)
         self._ui.optionsLabel.text = self._optionsInWords()
         self._fillSlices()

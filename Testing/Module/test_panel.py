@@ -213,6 +213,7 @@ def test_a_second_apply_overwrites_nothing(host: Any, segmented: Any) -> None:
     nodes = segmentations()
     assert len(nodes) == 2
     assert len({node.GetName() for node in nodes}) == 2
+    assert [bool(node.GetDisplayNode().GetVisibility()) for node in nodes] == [False, True]
     segment = nodes[0].GetSegmentation().GetNthSegmentID(0)
     held = slicer.util.arrayFromSegmentInternalBinaryLabelmap(nodes[0], segment) > 0
     np.testing.assert_array_equal(held, first)
@@ -333,11 +334,26 @@ def test_a_pinned_slice_gets_its_option_and_only_it_is_run(host: Any, segmented:
     assert not segmented.ui.updateButton.enabled
 
 
+def test_pins_are_forgotten_with_another_scan(host: Any, segmented: Any, load_scan: LoadScan) -> None:
+    segmented.ui.slicesTable.selectRow(4)
+    segmented.ui.pinSelector.currentIndex = segmented.ui.pinSelector.findData(0)
+    segmented.ui.pinButton.click()
+    assert segmented.pins.options() == {4: 0}
+    other = load_scan("Other")
+    segmented.inputs._selectors._selectors["t1"].setCurrentNode(other["t1"])
+    assert segmented.pins.options() == {}
+
+
 def test_surfaces_come_and_go(host: Any, segmented: Any) -> None:
-    segmentation = segmented.resultView.result.segmentation
+    first = segmented.resultView.result
+    segmentation = first.segmentation
     name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     segmented.ui.show3DButton.click()
     assert segmentation.GetSegmentation().ContainsRepresentation(name)
+    apply(host, segmented)
+    assert not segmented.ui.show3DButton.checked, "the new result has no surfaces yet"
+    segmented.resultView.setResult(first)
+    assert segmented.ui.show3DButton.checked
     segmented.ui.show3DButton.click()
     assert not segmentation.GetSegmentation().ContainsRepresentation(name)
 
