@@ -47,4 +47,10 @@ def run(options: argparse.Namespace) -> int:
     print(f"{'candidate':<12} {'macs':>16} {'paper_flops':>16} {'parameters':>12}   one slice of {size[0]} x {size[1]}")
     for row in rows:
         print(f"{row['candidate']:<12} {row['macs']:>16,} {row['paper_flops']:>16,} {row['parameters']:>12,}")
+    parts_of = method_of(bundle).cost_parts
+    if parts_of is not None and options.setting == "whole":
+        for option, name in list(enumerate(bundle.bank.options))[1:]:
+            print(f"\n{name}, with the router")
+            for part, cost in parts_of(bundle, size, option).items():
+                print(f"  {part:<18} {cost.macs:>16,} {cost.paper_flops:>16,} {cost.parameters:>12,}")
     return 0

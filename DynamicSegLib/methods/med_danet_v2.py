@@ -16,6 +16,8 @@ from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
 from DynamicSegLib.methods.med_danet import make_router, router_cost
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from DynamicSegLib.networks.dynamic import DynamicNetwork
 
 __all__ = ["METHOD", "candidates", "cost_parts", "make_router", "network_of", "reference_bundle", "router_cost"]
@@ -120,7 +122,9 @@ def cost_parts(bundle: Bundle, size: tuple[int, int], option: int) -> dict[str, 
     parts |= _segmentation_parts(network, bundle.bank.channels, (crop, crop) if cropped else size)
     known = sum((part for name, part in parts.items() if name != "policy network"), Cost())
     whole = candidate.cost(size, bundle.bank.channels)
-    parts["decoder"] = Cost(whole.macs - known.macs, whole.paper_flops - known.paper_flops)
+    parts["decoder"] = Cost(
+        whole.macs - known.macs, whole.paper_flops - known.paper_flops, _parameters(network) - known.parameters
+    )
     return parts
 
 
@@ -139,12 +143,19 @@ def _segmentation_parts(network: "DynamicNetwork", channels: int, tile: tuple[in
     none = [Cost()] * (STAGES + 1 - len(selectors))
     following = [*selectors, *none]
     begin = count(Begin(staged), (1, channels, rows, columns))
-    parts = {"bit selectors": sum(selectors, Cost()), "stem": _less(begin, following[0])}
+    (encoder,) = staged.encoder
+    parts = {"bit selectors": sum(selectors, Cost()), "stem": _less(begin, following[0], encoder.stem)}
     for index in range(STAGES):
         stage = count(Stage(staged, index, staged.bits[-1]), (1, width << index, rows >> index, columns >> index))
-        parts[f"encoder stage {index + 1}"] = _less(stage, following[index + 1])
+        own = [encoder.stages[index], *encoder.downs[index : index + 1]]
+        parts[f"encoder stage {index + 1}"] = _less(stage, following[index + 1], *own)
     return parts
 
 
-def _less(whole: Cost, part: Cost) -> Cost:
-    return Cost(whole.macs - part.macs, whole.paper_flops - part.paper_flops, whole.parameters - part.parameters)
+def _less(whole: Cost, part: Cost, *modules: "nn.Module") -> Cost:
+    """`whole` without `part`; the parameters are those of `modules`."""
+    return Cost(whole.macs - part.macs, whole.paper_flops - part.paper_flops, _parameters(*modules))
+
+
+def _parameters(*modules: "nn.Module") -> int:
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())

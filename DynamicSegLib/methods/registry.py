@@ -1,6 +1,6 @@
 """From a bundle to something that runs: the one place that knows all methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from DynamicSegLib.agreement import Agreement
@@ -21,20 +21,25 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Method:
-    """What a published method brings: its router, the router's cost, its bank as published, without weights, and its
-    own way to run an option where it has one.
+    """What a published method brings: its router, the router's cost, its bank as published, without weights, its own
+    way to run an option where it has one, and what an option's cost consists of where that is more than one network.
     """
 
     make_router: Callable[[Bundle, Backend, Size], Router]
     router_cost: Callable[[Bundle, Size], Cost]
     reference_bundle: Callable[[int], Bundle]
     make_execution: Callable[[Bundle, Backend, Size, str], Execution] = CandidateExecution
+    cost_parts: Callable[[Bundle, Size, int], Mapping[str, Cost]] | None = None
 
 
 METHODS = {
     med_danet.METHOD: Method(med_danet.make_router, med_danet.router_cost, med_danet.reference_bundle),
     med_danet_v2.METHOD: Method(
-        med_danet_v2.make_router, med_danet_v2.router_cost, med_danet_v2.reference_bundle, DynamicExecution
+        med_danet_v2.make_router,
+        med_danet_v2.router_cost,
+        med_danet_v2.reference_bundle,
+        DynamicExecution,
+        med_danet_v2.cost_parts,
     ),
     mutualnet.METHOD: Method(
         mutualnet.make_router, mutualnet.router_cost, mutualnet.reference_bundle, mutualnet.make_execution

@@ -13,6 +13,7 @@ from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.cli.main import main
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.methods import med_danet_v2 as v2
@@ -129,7 +130,17 @@ def test_the_parts_sum_up_to_what_is_planned_with() -> None:
         planned = bundle.bank.costs((240, 240))[option]
         assert sum(part.macs for part in parts.values()) == router.macs + planned.macs
         assert sum(part.paper_flops for part in parts.values()) == router.paper_flops + planned.paper_flops
+        if option == 1:
+            assert sum(part.parameters for part in parts.values()) == router.parameters + planned.parameters
+        assert parts["encoder stage 4"].parameters == 8 * (128 * 128 * 9 + 128) + 8 * 2 * 128
     assert list(v2.cost_parts(bundle, (240, 240), 0)) == ["policy network"]
+
+
+def test_the_command_shows_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--method", "med-danet-v2", "--size", "128"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("policy network", "position network", "bit selectors", "encoder stage 4", "decoder"):
+        assert part in shown
 
 
 def test_each_stage_of_the_parts_costs_what_the_paper_counts() -> None:
