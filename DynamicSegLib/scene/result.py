@@ -100,10 +100,10 @@ def republish(result: ResultNodes, segmentation: Segmentation) -> None:
 
 
 def title_of(segmentation: Segmentation) -> str:
-    """What was spent, in one line."""
+    """What the chart shows, and what was spent, in one line."""
     asked = segmentation.asked_macs
-    of = f" of {giga_in_words(asked)} allowed" if asked else ""
-    return f"{giga_in_words(segmentation.spent.macs)} GMAC spent{of}"
+    of = f" of {giga_in_words(asked)}" if asked else ""
+    return f"What each slice got: {giga_in_words(segmentation.spent.macs)}{of} GMAC"
 
 
 def giga_in_words(macs: float) -> str:
