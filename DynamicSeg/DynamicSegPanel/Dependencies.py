@@ -1,5 +1,7 @@
 """Packages that Slicer does not bring along: asked for, installed once, and explained where that fails."""
 
+import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import slicer
@@ -68,12 +70,15 @@ def _ask(missing: list[str]) -> None:
 
 
 def _installed(requirement: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.requirements import Requirement
-
-    wanted = Requirement(requirement)
+    """Whether `name>=version` is there; only this form is used."""
+    name, _separator, minimum = requirement.partition(">=")
     try:
-        return wanted.specifier.contains(version(wanted.name), prereleases=True)
+        return _numbers(version(name)) >= _numbers(minimum)
     except PackageNotFoundError:
         return False
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `2.13.0+cpu` gives `(2, 13, 0)`."""
+    found = re.match(r"[0-9.]*", text)
+    return tuple(int(part) for part in found.group().split(".") if part) if found else ()

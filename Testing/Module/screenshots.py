@@ -25,12 +25,15 @@ def main(folder: Path) -> int:
     host = start()
     module = host.load_module(ROOT / "DynamicSeg" / "DynamicSeg.py")
     panel = host.open_panel(module, *PANEL_SIZE)
-    if panel.inputs.bundle is None:
-        print(f"No pictures: {panel.ui.messageLabel.text}", file=sys.stderr)
-        return 2
-    _segment_the_sample(host, panel)
-    _write_pictures(host, module, panel, folder)
-    return 0
+    try:
+        if panel.inputs.bundle is None:
+            print(f"No pictures: {panel.ui.messageLabel.text}", file=sys.stderr)
+            return 2
+        _segment_the_sample(host, panel)
+        _write_pictures(host, module, panel, folder)
+        return 0
+    finally:
+        host.close_panel(module)
 
 
 def _segment_the_sample(host: Any, panel: Any) -> None:
