@@ -1,0 +1,26 @@
+"""Where a slice was cropped, in the patient's space, so that the box can be drawn over the scan."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.segmentation import Decision
+from DynamicSegLib.study import Study
+
+COLUMNS = ("crop_row", "crop_column", "crop_rows", "crop_columns")
+"""Keys of a decision's extras, in pixels of the working grid."""
+
+
+def crop_corners_mm(study: Study, decision: Decision) -> NDArray[np.float64] | None:
+    """Corners of a decision's crop box, float64 `[4, 3]`, LPS millimetres, in order around it; None without a crop.
+
+    The box runs along the outer edges of its pixels.
+    """
+    if not all(name in decision.extra for name in COLUMNS):
+        return None
+    row, column, rows, columns = (float(decision.extra[name]) for name in COLUMNS)
+    # Counting slices from the other end is its own reverse.
+    working = float(study.native_slice_index(decision.slice))
+    top, bottom, left, right = row - 0.5, row + rows - 0.5, column - 0.5, column + columns - 0.5
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    frame = study.grid.frame
+    return np.array([frame.TransformContinuousIndexToPhysicalPoint((x, y, working)) for x, y in corners])
