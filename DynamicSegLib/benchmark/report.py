@@ -8,6 +8,7 @@ from typing import Any
 from DynamicSegLib.reporting.chart import import_figure
 
 PHASES = ("read", "prepare", "start", "route", "run", "write")
+_WIDTH_IN_FILES = 180
 Table = tuple[str, list[str], list[list[str]]]
 
 
@@ -112,6 +113,8 @@ def print_tables(results: Sequence[Mapping[str, Any]]) -> None:
             print(title, *(" | ".join(row) for row in [header, *body]), "", sep="\n")
         return
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH_IN_FILES
     for title, header, body in tables(results):
         table = RichTable(title=title, title_justify="left")
         for place, name in enumerate(header):

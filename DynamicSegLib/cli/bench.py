@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         assert bundle.folder is not None
         jobs = suite.measurements(case, bundle.folder, options.quick, PEERS if options.peers else ())
         measured = []
-        for place, result in enumerate(suite.run_all(jobs, options.threads, results / "bench.log"), start=1):
+        for place, result in enumerate(suite.run_all(jobs, options.threads), start=1):
             measured.append(result)
             note(f"{place}/{len(jobs)}  {result['group']}: {result['title']}, {result['process_seconds']:.1f} s")
         facts = suite.machine_facts(bundle, None if options.case is None else case)
