@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-import DynamicSegLib
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.resources import cache_folder
+from DynamicSegLib.version import __version__
 
 
 def remembered(circumstances: Sequence[object], count: Callable[[], Cost]) -> Cost:
     """The cost kept for these circumstances (network, arguments, size), counted and kept where there is none yet."""
-    words = repr([DynamicSegLib.__version__, *circumstances])
+    words = repr([__version__, *circumstances])
     path = cache_folder() / "costs" / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}.json"
     try:
         return Cost(**json.loads(path.read_text(encoding="utf-8")))
