@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from DynamicSegLib.networks.slimmable import Channels, Configuration
-from DynamicSegLib.networks.slimmable_network import Rule, Slimmable, at_resolution
+from DynamicSegLib.networks.slimmable_network import Rule, Slimmable, at_resolution, part_of
 from DynamicSegLib.networks.unet import UNet2D
 
 WIDTHS = tuple(round(0.25 + 0.05 * step, 2) for step in range(16))
@@ -80,7 +80,7 @@ class SlimmableUNet2DConfiguration(nn.Module):
         BundleError: `shared` does not fit the slimmable network, or has no norm statistics for this configuration.
         """
         slimmable = slimmable_unet2d(*self._arguments)
-        slimmable.load_shared(shared)
+        slimmable.load_shared(part_of(shared, (self.configuration.name,)))
         slimmable.shared_state((self.configuration,))
         plain = slimmable.plain(self.configuration)
         return {f"network.{name}": tensor for name, tensor in plain.state_dict().items()}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.metrics import score_volume
-from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.networks.classes import ClassesOnly
@@ -69,12 +69,27 @@ def _score(
     results, reference = run_bank(case.volumes(), networks, device), case.classes()
     names = [candidate.name for candidate in bank.candidates]
     if not distances:
-        counted = Overlaps.count(reference, results, structures)
-        options = [np.full(len(reference), place + 1, np.int64) for place in range(len(names))]
-        reached = [counted.volume_dice(each) for each in options]
+        reached = [volume_dice(result, reference, structures, case.record.classes) for result in results]
         return {n: {s: [dice] for s, dice in each.items()} for n, each in zip(names, reached, strict=True)}
     scores = [score_volume(result, reference, structures, case.record.spacing_mm) for result in results]
     return {n: {s: [v.dice, v.hd95_mm] for s, v in each.items()} for n, each in zip(names, scores, strict=True)}
+
+
+def volume_dice(
+    result: NDArray[np.uint8], reference: NDArray[np.uint8], structures: Structures, classes: int
+) -> dict[str, float]:
+    """Dice of each structure, from one pass over both volumes (class indices); both empty is 1.
+
+    A hundred configurations of a case are counted in the time that masks of each structure would take for ten.
+    """
+    pairs = np.bincount((reference * np.uint8(classes) + result).ravel(), minlength=classes * classes)
+    pairs = pairs.reshape(classes, classes)
+    dice = {}
+    for name, members in structures.members.items():
+        own = list(members)
+        total = int(pairs[own].sum() + pairs[:, own].sum())
+        dice[name] = 1.0 if total == 0 else 2 * int(pairs[np.ix_(own, own)].sum()) / total
+    return dice
 
 
 def milliseconds_a_slice(candidate: Candidate, channels: int, size: tuple[int, int], backend: Backend) -> float:

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import CurvePoint
+from DynamicSegLib.evaluation.overlaps import Overlaps
+from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.methods.mutualnet import candidate
 from DynamicSegLib.query_table import QueryRow
 from DynamicSegLib.training.mutual_comparison import comparison_markdown, write_comparison
-from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, table_markdown
+from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, table_markdown, volume_dice
 
 
 def _row(width: float, resolution: int | None, macs: int, dice: float, milliseconds: float | None = None) -> QueryRow:
@@ -60,6 +63,27 @@ def test_the_tables_front_is_marked_and_time_is_compared_with_cost() -> None:
     assert lines[3] == "| 0.75x-whole |  | 2.000 | 9.00 | 0.7000 |"
     # ranks 1 2 3 and 1 3 2
     assert lines[-1] == "Rank correlation of milliseconds and macs over 3 configurations: 0.500."
+
+
+def test_dice_follows_from_pairs_of_classes() -> None:
+    structures = Structures({"WT": (1, 2), "core": (2,), "none": (3,)})
+    reference = np.array([[[0, 1, 1, 2]]], np.uint8)
+    result = np.array([[[1, 1, 2, 2]]], np.uint8)
+
+    dice = volume_dice(result, reference, structures, 4)
+
+    # WT: 3 of 3 found among 4; core: 1 of 1 found among 2; none: nowhere
+    assert dice == pytest.approx({"WT": 6 / 7, "core": 2 / 3, "none": 1.0})
+
+
+def test_dice_in_one_pass_is_the_dice_of_the_overlaps() -> None:
+    generator = np.random.default_rng(0)
+    reference, result = generator.integers(0, 4, (2, 5, 8, 8), np.uint8)
+    structures = Structures({"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)})
+
+    counted = Overlaps.count(reference, result[None], structures).volume_dice(np.ones(5, np.int64))
+
+    assert volume_dice(result, reference, structures, 4) == pytest.approx(counted)
 
 
 def test_a_slice_takes_time() -> None:
