@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bank import Bank, Candidate
@@ -69,21 +68,20 @@ def _score(
     results, reference = run_bank(case.volumes(), networks, device), case.classes()
     names = [candidate.name for candidate in bank.candidates]
     if not distances:
-        reached = [volume_dice(result, reference, structures, case.record.classes) for result in results]
+        truth, classes = torch.from_numpy(reference).to(device), case.record.classes
+        reached = [volume_dice(torch.from_numpy(each).to(device), truth, structures, classes) for each in results]
         return {n: {s: [dice] for s, dice in each.items()} for n, each in zip(names, reached, strict=True)}
     scores = [score_volume(result, reference, structures, case.record.spacing_mm) for result in results]
     return {n: {s: [v.dice, v.hd95_mm] for s, v in each.items()} for n, each in zip(names, scores, strict=True)}
 
 
-def volume_dice(
-    result: NDArray[np.uint8], reference: NDArray[np.uint8], structures: Structures, classes: int
-) -> dict[str, float]:
-    """Dice of each structure, from one pass over both volumes (class indices); both empty is 1.
+def volume_dice(result: Tensor, reference: Tensor, structures: Structures, classes: int) -> dict[str, float]:
+    """Dice of each structure, from one pass over both volumes (class indices, uint8); both empty is 1.
 
     A hundred configurations of a case are counted in the time that masks of each structure would take for ten.
     """
-    pairs = np.bincount((reference * np.uint8(classes) + result).ravel(), minlength=classes * classes)
-    pairs = pairs.reshape(classes, classes)
+    counted = torch.bincount((reference.int() * classes + result).flatten(), minlength=classes * classes)
+    pairs = counted.reshape(classes, classes).cpu().numpy()
     dice = {}
     for name, members in structures.members.items():
         own = list(members)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bank import Bank
@@ -67,8 +68,8 @@ def test_the_tables_front_is_marked_and_time_is_compared_with_cost() -> None:
 
 def test_dice_follows_from_pairs_of_classes() -> None:
     structures = Structures({"WT": (1, 2), "core": (2,), "none": (3,)})
-    reference = np.array([[[0, 1, 1, 2]]], np.uint8)
-    result = np.array([[[1, 1, 2, 2]]], np.uint8)
+    reference = torch.tensor([[[0, 1, 1, 2]]], dtype=torch.uint8)
+    result = torch.tensor([[[1, 1, 2, 2]]], dtype=torch.uint8)
 
     dice = volume_dice(result, reference, structures, 4)
 
@@ -83,7 +84,8 @@ def test_dice_in_one_pass_is_the_dice_of_the_overlaps() -> None:
 
     counted = Overlaps.count(reference, result[None], structures).volume_dice(np.ones(5, np.int64))
 
-    assert volume_dice(result, reference, structures, 4) == pytest.approx(counted)
+    dice = volume_dice(torch.from_numpy(result), torch.from_numpy(reference), structures, 4)
+    assert dice == pytest.approx(counted)
 
 
 def test_a_slice_takes_time() -> None:
