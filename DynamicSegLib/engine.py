@@ -238,7 +238,7 @@ class Run:
         self.calibration.observe(option, each, len(batch))
 
     def _slices(self, indices: list[int] | range) -> NDArray[np.float32]:
-        return np.ascontiguousarray(self.study.volumes[:, list(indices)].swapaxes(0, 1))
+        return np.stack([self.study.volumes[:, index] for index in indices])
 
     def labels_of(self, index: int) -> NDArray[np.uint8]:
         """Labels of one working slice as they stand, uint8 `[row, column]`; zeros where it was skipped or not run."""
