@@ -20,6 +20,7 @@ from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import DataConfig, FoldsConfig, read_config
+from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE
 from DynamicSegLib.training.folds import cross_validate
 from DynamicSegLib.training.mutual_comparison import write_comparison
@@ -123,4 +124,5 @@ class MutualFolds:
 
 def cross_validate_mutual(config: MutualFoldsConfig, device: torch.device, report: Report) -> Bundle:
     """Everything: slimmable networks, query table, comparison, decision networks, bundle."""
+    require_one_process("The cross-validation")
     return MutualFolds(config, device, report).bundle()

@@ -21,6 +21,7 @@ from DynamicSegLib.training.averaging import RunningAverage
 from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
 from DynamicSegLib.training.distribution import Processes
 from DynamicSegLib.training.export import BANK_FILE, read_bank
+from DynamicSegLib.training.guards import clear_memory_errors
 from DynamicSegLib.training.losses import SegmentationLoss
 from DynamicSegLib.training.mutual_config import MutualConfig, Optimiser
 from DynamicSegLib.training.mutual_learning import draw_students, learn_mutually
@@ -72,7 +73,9 @@ class MutualRun:
         log = RunLog(config.output / "log.csv", self.step, config.steps)
         sums: dict[str, float] = {}
         while self.step < config.steps:
-            for name, value in self._one_step().items():
+            with clear_memory_errors(config.batch, config.size):
+                losses = self._one_step()
+            for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value / config.log_every
             self.step += 1
             if self.step % config.log_every == 0:

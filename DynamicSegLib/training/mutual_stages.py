@@ -15,7 +15,7 @@ from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import DataConfig
-from DynamicSegLib.training.distribution import join_processes
+from DynamicSegLib.training.distribution import join_processes, require_one_process
 from DynamicSegLib.training.export import read_bank
 from DynamicSegLib.training.mutual_config import MutualConfig, QueryTableConfig
 from DynamicSegLib.training.mutual_run import MutualRun, export_mutual
@@ -47,6 +47,7 @@ def make_query_table(
     config: QueryTableConfig, device: torch.device, report: Report = lambda text: None
 ) -> tuple[QueryRow, ...]:
     """Measure every configuration; write `table.json`, `table.md`, and the chosen part of the front to `front.json`."""
+    require_one_process("The query table")
     task = read_task(config.task)
     structures = class_structures(task)
     scores = []

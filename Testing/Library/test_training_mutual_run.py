@@ -106,6 +106,18 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_a_clear_error(tmp_path: P
         run.train()
 
 
+def test_too_little_memory_says_what_to_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_cache(tmp_path)
+    run = MutualRun(config_of(tmp_path), CPU)
+
+    def fail() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(run, "_one_step", fail)
+    with pytest.raises(TrainingError, match="lower batch"):
+        run.train()
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     MutualRun(config_of(tmp_path), CPU).save()
