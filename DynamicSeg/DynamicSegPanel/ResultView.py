@@ -169,9 +169,20 @@ class ResultView(VTKObservationMixin):
         segmentation = self.result.segmentation
         if shown:
             segmentation.CreateClosedSurfaceRepresentation()
+            _showThreeDView()
         else:
             segmentation.RemoveClosedSurfaceRepresentation()
         segmentation.GetDisplayNode().SetVisibility3D(shown)
+
+
+def _showThreeDView() -> None:
+    """Brings a 3D view beside the chart into the layout where there is none, and looks at the surfaces."""
+    layoutManager = slicer.app.layoutManager()
+    if layoutManager is None:  # no main window
+        return
+    if layoutManager.threeDViewCount == 0:
+        layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalPlotView)
+    layoutManager.threeDWidget(0).threeDView().resetFocalPoint()
 
 
 def volumesInWords(segmentationNode: Any) -> str:

@@ -59,14 +59,13 @@ def _write_pictures(host: Any, module: Any, panel: Any, folder: Path) -> None:
 
     from Testing.SlicerHost.pictures import labelled, save, screen_picture, view_picture, widget_picture
 
-    layout = slicer.app.layoutManager()
-    frame = module.widgetRepresentation()
-    panel.ui.show3DButton.click()
-    layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
-    host.process_events(0.2)
+    layout, frame = slicer.app.layoutManager(), module.widgetRepresentation()
     save(screen_picture(frame, 1180, PANEL_SIZE[1]), folder / "screen.png")
     save(labelled(view_picture(layout.plotWidget(0), QSize(1000, 380))), folder / "chart.png")
-    save(labelled(view_picture(layout.sliceWidget("Red"), QSize(560, 560))), folder / "slice.png")
+    save(labelled(view_picture(layout.sliceWidget("Red"), QSize(640, 560))), folder / "slice.png")
+    panel.ui.show3DButton.click()
+    host.process_events(0.2)
+    save(labelled(view_picture(layout.threeDWidget(0), QSize(640, 560))), folder / "surfaces.png")
     panel.ui.slicesButton.collapsed = False
     panel.ui.advancedButton.collapsed = False
     frame.resize(PANEL_SIZE[0], PANEL_SIZE[1] + 380)

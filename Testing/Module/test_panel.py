@@ -350,6 +350,8 @@ def test_surfaces_come_and_go(host: Any, segmented: Any) -> None:
     name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     segmented.ui.show3DButton.click()
     assert segmentation.GetSegmentation().ContainsRepresentation(name)
+    assert slicer.app.layoutManager().threeDViewCount == 1
+    assert slicer.app.layoutManager().plotViewCount == 1
     apply(host, segmented)
     assert not segmented.ui.show3DButton.checked, "the new result has no surfaces yet"
     segmented.resultView.setResult(first)

@@ -11,7 +11,9 @@ from Testing.Module.screenshots import main
 def test_the_pictures_are_made_from_the_sample(host: Any, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     assert main(folder) == 0
-    assert {path.name for path in folder.iterdir()} == {"screen.png", "panel.png", "chart.png", "slice.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        f"{name}.png" for name in ("screen", "panel", "chart", "slice", "surfaces")
+    }
     from PySide6.QtGui import QImage
 
     picture = QImage(str(folder / "chart.png"))
