@@ -69,14 +69,12 @@ def learn_mutually(
 ) -> dict[str, float]:
     """Gradients of the full network's loss and of all students' losses, summed in the parameters.
 
+    Returns the losses: `full`, and with students `smallest` (the first of them) and `others` (the mean of the rest).
+
     Parameters
     ----------
     batch: images float `[n, modality, row, column]` and classes int64 `[n, row, column]`.
     full: the configuration that learns from the classes.
-
-    Returns
-    -------
-    The losses: `full`, and with students `smallest` (the first of them) and `others` (the mean of the rest).
     """
     images, classes = batch
     with autocast():
