@@ -67,7 +67,7 @@ def measurements(case: Path, bundle: Path, quick: bool, peers: Iterable[str]) ->
         whole("case", f"budget 40 %, {' '.join(pair)}", repeats, budget="40%", backend=pair[0], precision=pair[1])
         for pair in pairs[:-1]
     ]
-    jobs.append(whole("case", "costliest candidate on every slice", repeats, static=True, **best))
+    jobs.append(whole("case", "costliest candidate on every slice", static=True, **best))
     slow = {"part": _SLOW_PART, "static": True}
     jobs.append(whole("case", "costliest, sliding windows", setting="window", **slow, **best))
     jobs.append(whole("case", "published way, default rule", backend="published", part=_SLOW_PART if quick else 1))
