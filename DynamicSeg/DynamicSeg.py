@@ -153,6 +153,8 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         self.inputs.setParameterNode(parameterNode)
         self.pins.setParameterNode(parameterNode)
+        if not self.runControl.running:
+            self.showReadiness()
 
     def showLastResult(self) -> None:
         """After loading a scene: its newest result, with all links between chart, table and views."""
@@ -170,13 +172,18 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.session = None
         self.pins.belongTo([node.GetID() for node in self.inputs.volumes.values()])
         self.budget.setBundle(self.inputs.bundle)
+        self.showReadiness()
+
+    def showReadiness(self) -> None:
+        """Whether Apply can be pressed, or what is missing; looks at complete inputs soon."""
         missing = self.inputs.missing
         self.ui.applyButton.enabled = not missing
         self.ui.applyButton.toolTip = _("Choose {names}.").format(names=", ".join(missing)) if missing else ""
-        started = bool(self.inputs.volumes) and bool(missing)
-        self.ui.statusLabel.text = _("Still to choose: {names}").format(names=", ".join(missing)) if started else ""
-        if not missing:
+        if not missing and self.session is None:
             self._prepareTimer.start()
+        if self.session is None:
+            started = bool(self.inputs.volumes) and bool(missing)
+            self.ui.statusLabel.text = _("Still to choose: {names}").format(names=", ".join(missing)) if started else ""
 
     def prepare(self) -> None:
         """Brings the volumes onto one grid ahead of Apply, so that its warnings are read before."""

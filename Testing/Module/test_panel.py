@@ -278,6 +278,7 @@ def test_closing_the_scene_while_it_runs_ends_the_run(host: Any, panel: Any, loa
     assert panel.ui.applyButton.text == "Apply"
     assert segmentations() == []
     assert panel.inputs.volumes == {}
+    assert not panel.ui.applyButton.enabled
     load_scan()
     apply(host, panel)
     assert len(segmentations()) == 1
@@ -342,6 +343,18 @@ def test_pins_are_forgotten_with_another_scan(host: Any, segmented: Any, load_sc
     other = load_scan("Other")
     segmented.inputs._selectors._selectors["t1"].setCurrentNode(other["t1"])
     assert segmented.pins.options() == {}
+
+
+def test_leaving_the_module_and_coming_back_loses_nothing(host: Any, module: Any, segmented: Any) -> None:
+    session, text = segmented.session, segmented.ui.statusLabel.text
+    frame = module.widgetRepresentation()
+    frame.exit()
+    frame.enter()
+    host.process_events(0.05)
+    assert segmented.session is session
+    assert segmented.ui.statusLabel.text == text
+    assert segmented.ui.applyButton.enabled
+    assert segmented.resultView.result is session.result
 
 
 def test_surfaces_come_and_go(host: Any, segmented: Any) -> None:
