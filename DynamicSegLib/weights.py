@@ -67,11 +67,17 @@ def load_weights(path: Path) -> dict[str, "Tensor"]:
 def load_into(module: "nn.Module", path: Path) -> None:
     """Fill a module with the weights of a file.
 
+    A module that is a part of a larger one has a method `weights_from`, which takes its own state dict out of the
+    file's (e.g. `networks.slimmable_unet.SlimmableUNet2DConfiguration`).
+
     Raises
     ------
     BundleError: names or shapes differ; the message says which.
     """
     state, own = load_weights(path), module.state_dict()
+    part = getattr(module, "weights_from", None)
+    if callable(part):
+        state = part(state)
     wrong = sorted(own.keys() ^ state.keys()) or [name for name in own if own[name].shape != state[name].shape]
     if wrong:
         name = wrong[0]

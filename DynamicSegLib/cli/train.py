@@ -34,6 +34,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_stage(stages, "v2-folds", _v2_folds, "cross-validate Med-DANet V2 and its ablations, and write the bundle")
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
+    _add_stage(stages, "query-table", _query_table, "measure every configuration of finished slimmable networks")
+    _add_stage(stages, "mutual-folds", _mutual_folds, "cross-validate MutualNet, compare, and write its bundle")
     _add_stage(stages, "tables", _tables, "print the papers' tables beside ours, from a finished cross-validation")
 
 
@@ -164,6 +166,22 @@ def _folds(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.folds import cross_validate
 
     cross_validate(_config(options, FoldsConfig), _device(options), _note)
+    return 0
+
+
+def _query_table(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.mutual_config import QueryTableConfig
+    from DynamicSegLib.training.mutual_stages import make_query_table
+
+    make_query_table(_config(options, QueryTableConfig), _device(options), _note)
+    return 0
+
+
+def _mutual_folds(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.mutual_config import MutualFoldsConfig
+    from DynamicSegLib.training.mutual_folds import cross_validate_mutual
+
+    cross_validate_mutual(_config(options, MutualFoldsConfig), _device(options), _note)
     return 0
 
 
