@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from DynamicSegLib.backends.base import BackendFacts
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.resources import cache_folder
+from DynamicSegLib.threads import thread_count
 
 # Weight of one observed batch against what was known: noise averages out, a slower machine is noticed in a few runs.
 _LEARNING_RATE = 0.1
@@ -31,8 +31,8 @@ class Calibration:
     @classmethod
     def load(cls, bundle: Bundle, facts: BackendFacts, size: tuple[int, int], setting: str) -> "Calibration":
         """The calibration kept for these circumstances, or an empty one; an unreadable file counts as none."""
-        threads = os.cpu_count()
-        words = [bundle.checksum, facts.name, facts.device, facts.precision, size, setting, platform.node(), threads]
+        machine = [platform.node(), thread_count()]
+        words = [bundle.checksum, facts.name, facts.device, facts.precision, size, setting, *machine]
         key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
         path = cache_folder() / "calibration" / f"{key}.json" if bundle.checksum else None
         count = len(bundle.bank.candidates)

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from DynamicSegLib.errors import InputError
 from DynamicSegLib.naming import guess_modality, is_label_name
+from DynamicSegLib.threads import thread_count
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 # Modality order of the Decathlon's brain tumours where no dataset.json is at hand.
@@ -77,7 +78,7 @@ def read_volume(source: Source) -> sitk.Image:
 
 def read_volumes(paths: Mapping[str, Source]) -> dict[str, sitk.Image]:
     """Read several volumes at once (decompression runs outside Python's lock). Raises InputError like `read_volume`."""
-    with ThreadPoolExecutor(max_workers=max(1, min(len(paths), os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(max_workers=max(1, min(len(paths), thread_count()))) as pool:
         return dict(zip(paths, pool.map(read_volume, paths.values()), strict=True))
 
 
