@@ -67,6 +67,11 @@ class V2Model(nn.Module):
             bits.append(result[1])
         return Options(logits, bits, self.policy(images) if choosing and phase != 2 else None, centres)
 
+    def decision_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the policy and the position network."""
+        position = self.network.position
+        return [*self.policy.parameters(), *(() if position is None else position.parameters())]
+
     def learn(self, phase: int, choosing: bool) -> None:
         """Let the parts of a phase learn, and only these; the policy network where there is a choice."""
         self.requires_grad_(True)

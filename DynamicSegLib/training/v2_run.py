@@ -61,7 +61,13 @@ class V2Run:
         self.average = RunningAverage(self.model, config.average)
         options = config.optimiser
         self.optimiser = torch.optim.Adam(
-            self.model.parameters(), options.learning_rate, weight_decay=options.weight_decay, amsgrad=options.amsgrad
+            [
+                {"params": list(self.model.network.segmentation.parameters()), "share": 1.0},
+                {"params": self.model.decision_parameters(), "share": config.decision_rate},
+            ],
+            options.learning_rate,
+            weight_decay=options.weight_decay,
+            amsgrad=options.amsgrad,
         )
         self.schedule = Schedule(config.steps, options.learning_rate, options.warm_up_steps, options.power)
         prices = Prices.of(config, read_task(config.task), self.pool.modalities, self.classes)
@@ -134,7 +140,7 @@ class V2Run:
                 "last checkpoint is whole."
             )
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate(self.step)
+            group["lr"] = group["share"] * self.schedule.rate(self.step)
         total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

@@ -75,6 +75,19 @@ def test_each_phase_trains_its_own_parts(tmp_path: Path) -> None:
         assert (losses["area"] > 0) == ("policy" in parts)
 
 
+def test_decision_networks_may_learn_faster_than_the_segmentation(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    moved = {}
+    for rate in (1.0, 4.0):
+        run = V2Run(config_of(tmp_path, output=tmp_path / str(rate), decision_rate=rate), CPU)
+        before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+        run.one_step()
+        moved[rate] = {name: float((p.detach() - before[name]).abs().max()) for name, p in run.model.named_parameters()}
+    policy, head = "policy.backbone.classifier.weight", "network.segmentation.network.decoder.head.weight"
+    assert moved[4.0][policy] == pytest.approx(4 * moved[1.0][policy], rel=1e-2)
+    assert moved[4.0][head] == pytest.approx(moved[1.0][head], rel=1e-2)
+
+
 def test_training_lowers_the_loss_and_logs_every_phase(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     V2Run(config_of(tmp_path, steps=60, log_every=20, checkpoint_every=60), CPU).train()
