@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,9 +54,14 @@ class DynamicExecution:
 
     def prepare(self, option: int) -> None:
         """See `execution.Execution`."""
+        from DynamicSegLib.networks.staged import STAGES
+
         if option not in self._executions:
             crop = crop_of(self.bundle, option)
             self._executions[option] = self.network.execution(self._pieces(crop), crop, self.setting == "whole")
+            # Counted now, so that the first slices' time is only theirs.
+            for index, bits in product(range(STAGES), self.network.segmentation.bits):
+                self._stage_flops(option, index, bits)
 
     def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
         """See `execution.Execution`."""

@@ -1,6 +1,5 @@
 """One option of Med-DANet V2: a crop at a predicted centre, or the whole slice, segmented at bits that follow it."""
 
-import torch
 from torch import Tensor, nn
 
 from DynamicSegLib.errors import BundleError
@@ -102,9 +101,3 @@ class DynamicNetwork(nn.Module):
         if unfit or fresh:
             raise BundleError(f"The base network's weights do not fit: {(unfit + fresh)[0]!r} differs.")
         self.segmentation.network.load_state_dict({**own, **{name: value.clone() for name, value in state.items()}})
-
-    @torch.no_grad()
-    def centres(self, x: Tensor) -> Tensor:
-        """Predicted centres, float `[n, crop, 2]`."""
-        assert self.position is not None
-        return self.position(x)
