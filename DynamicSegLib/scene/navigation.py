@@ -58,12 +58,6 @@ def best_slice_node(volume: Node, axis: int) -> Node | None:
     return max(facing, key=lambda node: abs(float(_normal(node) @ step)), default=None)
 
 
-def show_in_slice_planes(volume: Node) -> None:
-    """Turn the slice views into the volume's own planes, so that an oblique scan is seen as it was acquired."""
-    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        node.RotateToVolumePlane(volume)
-
-
 def _normal(slice_node: Node) -> NDArray[np.float64]:
     return np.asarray(slicer.util.arrayFromVTKMatrix(slice_node.GetSliceToRAS())[:3, 2])
 
