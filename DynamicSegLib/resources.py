@@ -13,7 +13,7 @@ def shipped_folder(name: str) -> Path:
 
 
 def home_folder() -> Path:
-    """The user's folder for installed bundles, calibrations and compiled models; `DYNAMICSEG_HOME` moves it."""
+    """The user's folder for installed bundles, and for the cache; `DYNAMICSEG_HOME` moves it."""
     chosen = os.environ.get("DYNAMICSEG_HOME")
     if chosen:
         return Path(chosen).expanduser()
@@ -25,5 +25,6 @@ def home_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """What can be made again at any time."""
-    return home_folder() / "cache"
+    """What can be made again at any time; `DYNAMICSEG_CACHE` moves it."""
+    chosen = os.environ.get("DYNAMICSEG_CACHE")
+    return Path(chosen).expanduser() if chosen else home_folder() / "cache"

@@ -42,13 +42,14 @@ class DynamicSegLogic(ScriptedLoadableModuleLogic):
         """A `scene.session.SceneSession` whose steps are short enough for a panel."""
         from DynamicSegLib.scene.session import SceneSession, Settings
 
-        return SceneSession(volumes, bundle, mask, Settings(device=device, batch=1))
+        return SceneSession(volumes, bundle, mask, Settings(device=device, live=True))
 
     def showVolumes(self, volumes: dict[str, Any]) -> None:
-        """Shows the first volume in the slice views where they show nothing."""
+        """Shows the first volume, in its own planes, where the slice views show nothing."""
         layers = [node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")]
         if not any(layers) and volumes:
-            slicer.util.setSliceViewerLayers(background=next(iter(volumes.values())), fit=True)
+            first = next(iter(volumes.values()))
+            slicer.util.setSliceViewerLayers(background=first, fit=True, rotateToVolumePlane=True)
 
     def process(
         self,

@@ -29,6 +29,7 @@ from DynamicSegLib.scene.segments import SegmentationView
 from DynamicSegLib.scene.volumes import image_from_volume_node, reference_of
 from DynamicSegLib.segmentation import Segmentation
 from DynamicSegLib.study import Study, build_study
+from DynamicSegLib.warm_up import WarmUp
 
 Node = Any
 
@@ -38,14 +39,17 @@ REDRAW_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run: device and backend as in `backends.choice`, and how many slices a step takes at most.
+    """How to run.
 
-    One slice a step keeps a panel responsive; None takes what is fastest.
+    Parameters
+    ----------
+    device, backend: as in `backends.choice`.
+    live: a panel waits for the steps: one slice a step, and networks are compiled in a child process the first time.
     """
 
     device: str = "auto"
     backend: str = "auto"
-    batch: int | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ class SceneSession:
     def _routed(self) -> Iterator[Progress]:
         yield from self.prepare()
         if self.run is None:
+            yield from self._warmed_up()
             yield Progress("Loading the networks (the first time on this computer takes longer)", 0.12)
             from DynamicSegLib.methods.registry import start_run
 
@@ -171,13 +176,27 @@ class SceneSession:
                 self.bundle,
                 device=self.settings.device,
                 backend=self.settings.backend,
-                batch=self.settings.batch,
+                batch=1 if self.settings.live else None,
             )
         yield Progress("Looking at every slice", 0.16)
         self.run.route()
 
+    def _warmed_up(self) -> Iterator[Progress]:
+        """Have the networks compiled elsewhere: in this process it would stop the window for half a minute."""
+        assert self.study is not None
+        warm_up = WarmUp(self.study, self.bundle)
+        if not (self.settings.live and self.settings.backend != "torch" and warm_up.needed):
+            return
+        with warm_up:
+            while warm_up.running:
+                yield Progress("Preparing the networks for this computer (once, about half a minute)", 0.1)
+                time.sleep(0.02)
+
     def _executed(self, run: Run, plan: Plan, labels: NDArray[np.uint8], view: SegmentationView) -> Iterator[Progress]:
         options, redrawn = self.bundle.bank.options, 0.0
+        for option in sorted({int(option) for option in plan.options} - {0}):
+            yield Progress(f"Preparing {options[option]}", 0.18)
+            run.execution.prepare(option)
         yield Progress("Starting with the first slices", 0.22)
         for step in run.execute(plan):
             if not view.alive:

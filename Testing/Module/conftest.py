@@ -21,10 +21,17 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled once for all tests, as on a user's computer."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def own_home(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_home(bundles: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's own models and calibrations are neither seen nor touched."""
     monkeypatch.setenv("DYNAMICSEG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DYNAMICSEG_CACHE", str(cache))
     monkeypatch.setenv("DYNAMICSEG_BUNDLES", str(bundles))
 
 

@@ -22,7 +22,7 @@ def exhaust(steps: Iterator[Any]) -> list[Any]:
 def new_session(volumes: dict[str, Any], bundle: Any, **more: Any) -> Any:
     from DynamicSegLib.scene.session import SceneSession, Settings
 
-    return SceneSession(volumes, bundle, settings=Settings(device="cpu", batch=1), **more)
+    return SceneSession(volumes, bundle, settings=Settings(device="cpu", backend="torch", live=True), **more)
 
 
 def nodes_in(scene: Any) -> set[str]:

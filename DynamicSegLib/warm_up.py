@@ -1,0 +1,105 @@
+"""Compiling a bundle's networks ahead of time in a child process, so that a window that waits for it stays live.
+
+Compiled models stay on disk, so it happens once for a bundle, an in-plane size and a machine.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from DynamicSegLib.backends import openvino_backend
+from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.geometry import place_working_grid
+from DynamicSegLib.resources import cache_folder
+from DynamicSegLib.study import Study
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SLICES = 24  # enough for the check of a lower precision, and quickly written
+
+
+class WarmUp:
+    """A child process that makes and keeps every compiled model that a run of `bundle` on `study` needs.
+
+    As a context it ends the child when it is left early.
+    """
+
+    def __init__(self, study: Study, bundle: Bundle) -> None:
+        self._study, self._bundle = study, bundle
+        self._child: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether OpenVINO will run the bundle on this machine and its models have not been made yet."""
+        if not self._bundle.checksum or self._bundle.folder is None or not openvino_backend.is_installed():
+            return False
+        return not _marker(self._bundle, self._study.grid.shape[1:]).is_file()
+
+    @property
+    def running(self) -> bool:
+        """Whether the child is still at work."""
+        return self._child is not None and self._child.poll() is None
+
+    def __enter__(self) -> "WarmUp":
+        self._folder = Path(tempfile.mkdtemp(prefix="dynamicseg-"))
+        chosen = np.unique(np.linspace(0, self._study.slices - 1, _SLICES).round().astype(int))
+        np.save(self._folder / "slices.npy", self._study.volumes[:, chosen])
+        # Inside Slicer, sys.executable may be the application; PythonSlicer is its plain interpreter.
+        python = shutil.which("PythonSlicer") or sys.executable
+        library = str(Path(__file__).resolve().parents[1])
+        path = os.pathsep.join(part for part in (library, os.environ.get("PYTHONPATH")) if part)
+        self._child = subprocess.Popen(
+            [python, "-m", __name__, str(self._bundle.folder), str(self._folder / "slices.npy")],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def make_ready(bundle_folder: str, slices_file: str) -> None:
+    """What the child does: compile the router and every candidate as a run would, and leave a mark."""
+    from DynamicSegLib.bundles import load_bundle
+    from DynamicSegLib.methods.registry import start_run
+
+    bundle = load_bundle(bundle_folder)
+    volumes = np.load(slices_file)
+    _, slices, rows, columns = volumes.shape
+    reference = sitk.Image([columns, rows, slices], sitk.sitkUInt8)
+    grid = place_working_grid(reference, "axial", (1.0, 1.0), (rows, columns))
+    run = start_run(Study(volumes, bundle.input, grid), bundle)
+    run.route()
+    for option in range(1, len(run.costs)):
+        run.execution.prepare(option)
+    write_text_whole(_marker(bundle, (rows, columns)), "")
+
+
+def _marker(bundle: Bundle, size: "Sequence[int]") -> Path:
+    words = [bundle.checksum, tuple(size), openvino_backend.machine()]
+    return cache_folder() / "warm" / hashlib.sha256(repr(words).encode()).hexdigest()[:32]
+
+
+if __name__ == "__main__":
+    make_ready(*sys.argv[1:])
