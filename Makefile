@@ -23,8 +23,7 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.demo
-	$(BIN)/pip install --quiet -e ".[all]"
+bench: $(VENV)/.bench
 	$(BIN)/dynamicseg bench --output bench-output
 
 screenshots: $(VENV)/.test
@@ -44,6 +43,10 @@ $(BIN)/torch-installed:
 
 $(VENV)/.demo: $(BIN)/torch-installed pyproject.toml
 	$(BIN)/pip install --quiet -e ".[report,train]"
+	@touch $@
+
+$(VENV)/.bench: $(BIN)/torch-installed pyproject.toml
+	$(BIN)/pip install --quiet -e ".[all]"
 	@touch $@
 
 $(VENV)/.test: $(BIN)/torch-installed pyproject.toml
