@@ -1,5 +1,6 @@
 """Dice and 95 % Hausdorff distance of a volume, computed by MONAI, with the challenge's rule for empty structures."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -66,7 +67,10 @@ def _score(found: NDArray[np.bool_], truth: NDArray[np.bool_], spacing_mm: tuple
 
     a, b = (torch.from_numpy(mask)[None, None].float() for mask in _cropped(found, truth))
     dice = float(compute_dice(a, b, include_background=True))
-    distance = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=list(spacing_mm))
+    with warnings.catch_warnings():
+        # MONAI warns of an argument that it passes to itself.
+        warnings.simplefilter("ignore", FutureWarning)
+        distance = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=list(spacing_mm))
     return Score(dice, float(distance))
 
 
