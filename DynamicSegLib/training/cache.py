@@ -101,18 +101,23 @@ def write_case(
         tuple(int(n) for n in (labels > 0).sum(axis=(1, 2))),
     )
     planes = np.concatenate([codes, labels[None]]).transpose(1, 0, 2, 3)
-    final, beside = folder / case, folder / f".{case}.part"
+    return _written(folder, record, np.ascontiguousarray(planes, dtype=np.uint8))
+
+
+def _written(folder: Path, record: CaseRecord, planes: np.ndarray) -> CachedCase:
+    """The case on disk: written beside, then renamed."""
+    final, beside = folder / record.case, folder / f".{record.case}.part"
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        np.save(beside / "slices.npy", np.ascontiguousarray(planes, dtype=np.uint8))
+        np.save(beside / "slices.npy", planes)
         (beside / "case.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
         shutil.rmtree(final, ignore_errors=True)
         beside.rename(final)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise TrainingError(
-            f"Case {case} could not be written to the slice cache {folder}: {error}. About "
+            f"Case {record.case} could not be written to the slice cache {folder}: {error}. About "
             f"{planes.size / 2**20:.0f} MiB are needed for it: free some space, or name another cache folder."
         ) from error
     return CachedCase(final, record)
