@@ -74,14 +74,14 @@ def run_peer(name: str, study: Study, most_windows: int) -> dict[str, Any]:
     """
     import torch
     from monai.data.utils import dense_patch_slices
-    from monai.inferers.utils import _get_scan_interval
 
     peer = PEERS[name]
     network = peer.build().eval()
     volume = torch.from_numpy(study.volumes.transpose(0, 2, 3, 1).copy())[None]
     window = peer.window
     image = tuple(max(have, want) for have, want in zip(volume.shape[2:], window, strict=True))
-    interval = _get_scan_interval(image, window, 3, [peer.overlap] * 3)
+    steps = [int(want * (1 - peer.overlap)) for want in window]
+    interval = tuple(w if w == n else step for w, n, step in zip(window, image, steps, strict=True))
     places = dense_patch_slices(image, window, interval)
     volume = torch.nn.functional.pad(
         volume, [n for have, want in zip(volume.shape[:1:-1], image[::-1], strict=True) for n in (0, want - have)]
