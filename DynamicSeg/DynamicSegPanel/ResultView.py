@@ -16,6 +16,7 @@ from DynamicSegLib.scene.navigation import best_slice_node, jump_to_slice, slice
 from DynamicSegLib.scene.result import ResultNodes, giga_in_words
 
 ROW_HEIGHT = 20
+COLUMN_WIDTHS = (56, 84, 64)  # the last column takes the rest
 # Options named on one line of the panel.
 ROW_OPTIONS = 5
 SQUARE = '<span style="color:{color}">&#9632;</span>'
@@ -34,6 +35,8 @@ class ResultView(VTKObservationMixin):
         ui.slicesTable.verticalHeader().visible = False
         ui.slicesTable.verticalHeader().defaultSectionSize = ROW_HEIGHT
         ui.slicesTable.horizontalHeader().setStretchLastSection(True)
+        for column, width in enumerate(COLUMN_WIDTHS):
+            ui.slicesTable.setColumnWidth(column, width)
         ui.slicesTable.connect("currentCellChanged(int,int,int,int)", self._onRow)
         ui.chartButton.connect("clicked(bool)", self.showChart)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
