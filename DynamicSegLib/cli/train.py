@@ -33,6 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_stage(stages, "v2-folds", _v2_folds, "cross-validate Med-DANet V2 and its ablations, and write the bundle")
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
+    _add_stage(stages, "budgets", _budgets, "compare ways to spend a budget on held-out cases: table and figure")
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
     _add_stage(stages, "query-table", _query_table, "measure every configuration of finished slimmable networks")
     _add_stage(stages, "mutual-folds", _mutual_folds, "cross-validate MutualNet, compare, and write its bundle")
@@ -182,6 +183,24 @@ def _mutual_folds(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.mutual_folds import cross_validate_mutual
 
     cross_validate_mutual(_config(options, MutualFoldsConfig), _device(options), _note)
+    return 0
+
+
+def _budgets(options: argparse.Namespace) -> int:
+    from DynamicSegLib.evaluation.budget_rules import rules_markdown, structures_of
+    from DynamicSegLib.files import written_together
+    from DynamicSegLib.reporting.budget_rules import write_rules
+    from DynamicSegLib.training import stages
+    from DynamicSegLib.training.config import BundleConfig
+
+    config = _config(options, BundleConfig)
+    rows = stages.compare_budget_rules(config, _device(options), _note)
+    structures = structures_of(rows)
+    text = "\n\n".join(f"{name} Dice\n\n{rules_markdown(rows, name)}" for name in structures)
+    with written_together(config.output) as scratch:
+        (scratch / "budgets.md").write_text(text + "\n", encoding="utf-8")
+        write_rules(rows, structures[0], scratch / "budgets.png")
+    print(text)
     return 0
 
 

@@ -20,7 +20,7 @@ def write_curve(points: Sequence[CurvePoint], title: str, path: Path) -> None:
     axes.plot(cost, [point.predicted for point in points], color="#333333", marker="o", markersize=3, label="predicted")
     for name in dict.fromkeys(name for point in points for name in point.measured):
         known = [(point.macs / 1e9, point.measured[name]) for point in points if name in point.measured]
-        axes.plot(*zip(*known, strict=True), marker="o", markersize=3, label=f"{name}, cross-validated Dice")
+        axes.plot(*zip(*known, strict=True), marker="o", markersize=3, label=f"{name}, measured Dice")
     axes.set_xlabel("cost of a case, billion multiply-accumulates")
     axes.set_ylabel("Dice")
     axes.set_ylim(0, 1)

@@ -40,10 +40,7 @@ class Assembly:
     def write(self, report: Callable[[str], None] = lambda text: None) -> Bundle:
         """Calibrate, measure the curve, write the bundle with its model card, read it back."""
         names = [candidate.name for candidate in self.bank.candidates]
-        calibrated = [
-            self._calibrated(held, [other for other in self.validations if other is not held])
-            for held in self.validations
-        ]
+        calibrated = calibrated_each(self.validations)
         overlaps = [held.overlaps for held in self.validations]
         points = measure_curve(calibrated, overlaps, self.prices, SHARES)
         apply_calibration(self.network, *_fit(self.validations))
@@ -68,15 +65,6 @@ class Assembly:
         report(f"{written.folder}: written")
         return written
 
-    def _calibrated(self, held: CaseValidation, others: Sequence[CaseValidation]) -> Prediction:
-        """The prediction of a case, calibrated on the other cases only."""
-        if not others:
-            return held.prediction
-        scale, shift = _fit(others)
-        logits = _logits(held.prediction) * scale + shift
-        quality = np.concatenate([held.prediction.quality[:, :1], torch.sigmoid(logits).numpy()], axis=1)
-        return replace(held.prediction, quality=quality.astype(np.float32))
-
     def _figures(self, calibrated: Sequence[Prediction], names: Sequence[str]) -> CardFigures:
         held = self.validations
         overlaps = [each.overlaps for each in held]
@@ -92,6 +80,20 @@ class Assembly:
             calibration={name: calibration(calibrated, overlaps, index) for index, name in enumerate(names)},
             per_case={v.case: {name: score.dice for name, score in v.scores[DYNAMIC].items()} for v in held},
         )
+
+
+def calibrated_each(validations: Sequence[CaseValidation]) -> list[Prediction]:
+    """The prediction of each case, calibrated on the other cases only."""
+    return [_calibrated(held, [other for other in validations if other is not held]) for held in validations]
+
+
+def _calibrated(held: CaseValidation, others: Sequence[CaseValidation]) -> Prediction:
+    if not others:
+        return held.prediction
+    scale, shift = _fit(others)
+    logits = _logits(held.prediction) * scale + shift
+    quality = np.concatenate([held.prediction.quality[:, :1], torch.sigmoid(logits).numpy()], axis=1)
+    return replace(held.prediction, quality=quality.astype(np.float32))
 
 
 def load_decision_network(folder: Path, backbone: str, bank: Bank) -> DecisionNetwork:

@@ -10,9 +10,10 @@ from torch import Tensor
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.evaluation.budget_rules import HeldOut, RuleRow, compare_rules
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
-from DynamicSegLib.training.assembly import Assembly, load_decision_network
+from DynamicSegLib.training.assembly import Assembly, calibrated_each, load_decision_network
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.cache import open_case, open_cases
 from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig
@@ -77,6 +78,15 @@ def assemble(config: BundleConfig, validator: Validator, held_out: Sequence[Case
     network = validator.network.cpu()
     prices = replace(validator, network=network).prices(task.input.size)
     return Assembly(config, task, validator.bank, network, held_out, prices).write(report)
+
+
+def compare_budget_rules(config: BundleConfig, device: torch.device, report: Report) -> list[RuleRow]:
+    """Rules that spend the same budget, on the held-out cases; predictions calibrated on the other cases."""
+    validator, held_out = validate(config, device, report)
+    pairs = zip(calibrated_each(held_out), held_out, strict=True)
+    cases = [HeldOut(prediction, held.overlaps) for prediction, held in pairs]
+    names = [candidate.name for candidate in validator.bank.candidates]
+    return compare_rules(cases, validator.prices(read_task(config.task).input.size), names)
 
 
 def class_structures(task: Task) -> Structures:
