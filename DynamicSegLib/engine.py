@@ -106,20 +106,28 @@ class Run:
 
     def route(self) -> Prediction:
         """Let the router look at every slice (once; later calls return the same prediction)."""
+        for _ in self.routing():
+            pass
+        assert self._prediction is not None
+        return self._prediction
+
+    def routing(self) -> Iterator[int]:
+        """`route` in steps of one batch, for a window that has to stay live; yields how many slices were looked at."""
         if self._prediction is None:
-            started = time.perf_counter()
-            parts = [
-                self.router.predict(self._slices(range(first, min(first + self.batch, self.study.slices))))
-                for first in range(0, self.study.slices, self.batch)
-            ]
+            parts, seconds = [], 0.0
+            for first in range(0, self.study.slices, self.batch):
+                started = time.perf_counter()
+                last = min(first + self.batch, self.study.slices)
+                parts.append(self.router.predict(self._slices(range(first, last))))
+                seconds += time.perf_counter() - started
+                yield last
             self._prediction = Prediction(
                 np.concatenate([part.quality for part in parts]),
                 np.concatenate([part.area for part in parts]),
                 np.concatenate([part.choice for part in parts]),
             )
-            self._seconds["route"] = time.perf_counter() - started
+            self._seconds["route"] = seconds
             self._macs_spent += self.smallest_budget_macs
-        return self._prediction
 
     def plan(
         self, budget: Budget | None = None, alpha: float | None = None, pins: Mapping[int, int] | None = None

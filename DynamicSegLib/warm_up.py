@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ class WarmUp:
         self._child = subprocess.Popen(
             [python, "-m", __name__, str(self._bundle.folder), str(self._folder / "slices.npy")],
             env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -72,9 +73,14 @@ class WarmUp:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
+        if self._child is not None and self._child.stdin is not None:
+            # The child ends when its input does: inside Slicer the process at hand is a launcher, whose death alone
+            # would leave the interpreter behind.
+            self._child.stdin.close()
+            try:
+                self._child.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -101,5 +107,11 @@ def _marker(bundle: Bundle, size: "Sequence[int]") -> Path:
     return cache_folder() / "warm" / hashlib.sha256(repr(words).encode()).hexdigest()[:32]
 
 
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     make_ready(*sys.argv[1:])

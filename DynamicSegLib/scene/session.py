@@ -178,8 +178,9 @@ class SceneSession:
                 backend=self.settings.backend,
                 batch=1 if self.settings.live else None,
             )
-        yield Progress("Looking at every slice", 0.16)
-        self.run.route()
+        study, run = self._ready()
+        for looked_at in run.routing():
+            yield Progress("Looking at every slice", 0.16 + 0.05 * looked_at / study.slices)
 
     def _warmed_up(self) -> Iterator[Progress]:
         """Have the networks compiled elsewhere: in this process it would stop the window for half a minute."""

@@ -47,7 +47,9 @@ class qMRMLSliceView(MrmlView):
         self._actor = vtk.vtkActor2D()
         self._actor.SetMapper(self._mapper)
         self._actor.GetProperty().SetDisplayLocationToBackground()
-        self._renderer = renderer
+        self._actor.SetVisibility(False)
+        # Before the displayable managers add theirs, or the scan would hide what they draw over it.
+        renderer.AddViewProp(self._actor)
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory
         self._group = displayable_managers(factory, MANAGERS, renderer, self._application_logic)
         self._group.SetMRMLDisplayableNode(self._logic.GetSliceNode())
@@ -55,10 +57,7 @@ class qMRMLSliceView(MrmlView):
     def _prepare(self) -> None:
         connection = self._logic.GetImageDataConnection()
         self._mapper.SetInputConnection(connection)
-        if connection is not None and not self._renderer.HasViewProp(self._actor):
-            self._renderer.AddViewProp(self._actor)
-        elif connection is None:
-            self._renderer.RemoveViewProp(self._actor)
+        self._actor.SetVisibility(connection is not None)
 
     def _resize_view(self, columns: int, rows: int) -> None:
         super()._resize_view(columns, rows)
