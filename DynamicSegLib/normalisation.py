@@ -1,5 +1,6 @@
 """Intensities: from what the scanner stored to what a bundle's networks were trained on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,13 +50,20 @@ class Normalisation:
         ------
         InputError: a modality has one single value inside the mask, so that no deviation exists.
         """
-        if self.kind is NormalisationKind.WINDOW:
-            volumes -= self.low
-            volumes /= self.high - self.low
-            np.clip(volumes, 0.0, 1.0, out=volumes)
-            return
-        inside = np.any(volumes != 0, axis=0)
+        for _ in self.applying(volumes, modalities):
+            pass
+
+    def applying(self, volumes: NDArray[np.float32], modalities: tuple[str, ...]) -> Iterator[str]:
+        """`apply` in steps of one modality; yields the name of the next."""
+        zscore = self.kind is NormalisationKind.ZSCORE_NONZERO
+        inside = np.any(volumes != 0, axis=0) if zscore else np.zeros(0, np.bool_)
         for name, volume in zip(modalities, volumes, strict=True):
+            yield name
+            if not zscore:
+                volume -= self.low
+                volume /= self.high - self.low
+                np.clip(volume, 0.0, 1.0, out=volume)
+                continue
             values = volume[inside]
             deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
             if deviation <= 0.0:

@@ -1,6 +1,6 @@
 """The study: the volumes of one patient on one working grid, normalised, with the way back to the scan's own grid."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -112,20 +112,39 @@ def build_study(images: Mapping[str, sitk.Image], spec: InputSpec, mask: sitk.Im
     InputError: a modality is missing, or a volume is 2D, 4D, colour, empty, constant, not finite, too small, or lies
         elsewhere in space.
     """
+    steps = studying(images, spec, mask)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def studying(
+    images: Mapping[str, sitk.Image], spec: InputSpec, mask: sitk.Image | None = None
+) -> Generator[str, None, Study]:
+    """`build_study` in short steps, for a window that has to stay live; yields what comes next, in words."""
     missing = [name for name in spec.modalities if name not in images]
     if missing:
         raise InputError(
             f"{', '.join(missing)} missing: this bundle needs {', '.join(spec.modalities)} (given: "
             f"{', '.join(images) or 'nothing'})."
         )
-    volumes = {name: _checked(name, images[name]) for name in spec.modalities}
+    volumes = {}
+    for name in spec.modalities:
+        yield f"Checking {name}"
+        volumes[name] = _checked(name, images[name])
     reference = min(spec.modalities, key=lambda name: round(float(np.prod(volumes[name].GetSpacing())), 4))
     warnings = _grid_warnings(volumes, reference)
     brain = None if mask is None else _mask_on(volumes[reference], mask)
     foreground = _foreground(volumes[reference]) if brain is None else brain
     grid = place_working_grid(volumes[reference], spec.slice_axis, spec.spacing_mm, spec.size, foreground)
     warnings += _placement_warnings(grid, spec, reference)
-    stack = _stack(volumes, grid, reference, spec.skull_stripped)
+    stack = np.empty((len(volumes), *grid.shape), np.float32)
+    for index, name in enumerate(volumes):
+        yield f"Bringing {name} onto one grid"
+        stack[index] = _sampled(name, volumes, grid, reference, spec.skull_stripped)
+    yield "Looking for the skull"
     if brain is not None:
         _apply_mask(stack, grid, brain, volumes[reference])
     elif spec.skull_stripped and not _looks_stripped(stack):
@@ -133,7 +152,8 @@ def build_study(images: Mapping[str, sitk.Image], spec: InputSpec, mask: sitk.Im
             "The volumes do not look skull-stripped, which this bundle expects: results will be poor. Strip the skull "
             "first (e.g. with HD-BET or SynthStrip), or give a brain mask."
         )
-    spec.normalisation.apply(stack, spec.modalities)
+    for name in spec.normalisation.applying(stack, spec.modalities):
+        yield f"Normalising {name}"
     return Study(stack, spec, grid, tuple(warnings))
 
 
@@ -192,16 +212,16 @@ def _placement_warnings(grid: WorkingGrid, spec: InputSpec, reference: str) -> l
     return warnings
 
 
-def _stack(volumes: Mapping[str, sitk.Image], grid: WorkingGrid, reference: str, stripped: bool) -> NDArray[np.float32]:
-    stack = np.empty((len(volumes), *grid.shape), np.float32)
-    for index, (name, image) in enumerate(volumes.items()):
-        stack[index] = grid.sample(image, zero_is_outside=stripped)
-        if not stack[index].any():
-            raise InputError(
-                f"{name} and {reference} share no space (origins {_point(image)} and {_point(volumes[reference])} mm): "
-                "co-register the volumes first."
-            )
-    return stack
+def _sampled(
+    name: str, volumes: Mapping[str, sitk.Image], grid: WorkingGrid, reference: str, stripped: bool
+) -> NDArray[np.float32]:
+    values = grid.sample(volumes[name], zero_is_outside=stripped)
+    if not values.any():
+        raise InputError(
+            f"{name} and {reference} share no space (origins {_point(volumes[name])} and "
+            f"{_point(volumes[reference])} mm): co-register the volumes first."
+        )
+    return values
 
 
 def _point(image: sitk.Image) -> str:

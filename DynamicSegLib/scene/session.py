@@ -28,7 +28,7 @@ from DynamicSegLib.scene.result import ResultNodes, publish, republish
 from DynamicSegLib.scene.segments import SegmentationView
 from DynamicSegLib.scene.volumes import image_from_volume_node, reference_of
 from DynamicSegLib.segmentation import Segmentation
-from DynamicSegLib.study import Study, build_study
+from DynamicSegLib.study import Study, studying
 from DynamicSegLib.warm_up import WarmUp
 
 Node = Any
@@ -86,7 +86,7 @@ class SceneSession:
 
         Raises
         ------
-        InputError: see `volumes.image_from_volume_node` and `study.build_study`.
+        InputError: see `volumes.image_from_volume_node` and `study.studying`.
         """
         if self.study is not None:
             return
@@ -95,8 +95,13 @@ class SceneSession:
             yield Progress(f"Reading {name} from '{node.GetName()}'", 0.02 * len(images))
             images[name] = image_from_volume_node(node)
         mask = None if self.mask is None else image_from_volume_node(self.mask)
-        yield Progress("Bringing the volumes onto one grid", 0.08)
-        self.study = build_study(images, self.bundle.input, mask)
+        steps = studying(images, self.bundle.input, mask)
+        while self.study is None:
+            try:
+                yield Progress(next(steps), 0.08)
+            except StopIteration as end:
+                self.study = end.value
+        assert self.study is not None
         self.reference = reference_of(self.study, self.volumes)
 
     def segment(
