@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from DynamicSegLib.reporting.palette import option_color
 from Testing.Module.screenshots import main
 
 
@@ -18,7 +19,7 @@ def test_the_pictures_are_made_from_the_sample(host: Any, tmp_path: Path) -> Non
 
     picture = QImage(str(folder / "chart.png"))
     colors = {picture.pixelColor(x, y).name() for x in range(0, picture.width(), 3) for y in range(0, 380, 3)}
-    assert "#56b4e9" in colors, "bars in the colour of the first network"
+    assert option_color(1).lower() in colors, "bars in the colour of the first network"
 
 
 def test_without_a_model_the_reason_is_told(
