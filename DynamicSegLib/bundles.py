@@ -113,7 +113,7 @@ def write_bundle(
     Parameters
     ----------
     folder: `.../<name>`; an existing bundle there is replaced.
-    bundle: everything but weights and paths, e.g. made by `methods.med_danet.describe`.
+    bundle: everything but weights and paths, e.g. of `methods.med_danet.reference_bundle`.
     states: one state dict a candidate, by name, each of the bare network; candidates whose `weights` are one file in
         `bundle` get one file here too.
     card: MODEL_CARD.md.

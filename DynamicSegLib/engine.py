@@ -10,6 +10,7 @@
 A second `plan` and `execute` on the same run computes only slices whose option changed.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ class Run:
     Parameters
     ----------
     study, bundle: what, and with what.
-    router: of the bundle's method (`methods.assemble`).
+    router: of the bundle's method (`methods.registry.start_run` makes it).
     backend: of `backends.choice`.
     setting: `whole` slices (default), or `window` for overlapping windows of 128 pixels (Med-DANet, Table 3).
     batch: slices run at once at most; by default what the backend likes at this in-plane size.
@@ -157,7 +158,7 @@ class Run:
             raise BudgetError(
                 f"A budget of {asked:,} multiply-accumulates is below the router's own cost: the smallest budget "
                 f"possible for these {self.study.slices} slices is {self.smallest_budget_macs:,} "
-                f"({100 * self.smallest_budget_macs / (self.study.slices * max(macs)):.2g}%)."
+                f"({_rounded_up(100 * self.smallest_budget_macs / (self.study.slices * max(macs)))}%)."
             )
         self._asked_macs = asked
         return plan_within(prediction, macs, asked - self.smallest_budget_macs, pins)
@@ -172,7 +173,7 @@ class Run:
         if left < 0:
             raise BudgetError(
                 f"A budget of {seconds:g} s is below what routing alone takes here: the smallest budget possible is "
-                f"{self._seconds['route']:.2f} s."
+                f"{_rounded_up(self._seconds['route'])} s."
             )
         plan = plan_within(prediction, self._microseconds(), left, pins)
         return replace(plan, cost=self._macs_of(plan.options), seconds=seconds)
@@ -293,6 +294,11 @@ class Run:
             quality={name: float(q) for name, q in zip(options, prediction.quality[index], strict=True)},
             extra=result.extra if result else {},
         )
+
+
+def _rounded_up(number: float) -> str:
+    """Two decimals, never below the number: a smallest budget that is named must also be accepted."""
+    return f"{math.ceil(100 * number) / 100:.2f}"
 
 
 def _milliseconds_a_slice(execution: Execution, option: int, sample: NDArray[np.float32]) -> float:

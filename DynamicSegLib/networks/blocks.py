@@ -11,7 +11,7 @@ class PreActivationResidual(nn.Module):
 
     Input and output: float `[n, channels, row, column]`.
 
-    Source: facts of Med-DANet's "modified 2D UNet" (Sec. 4.1), pinned by its published FLOPs.
+    Source: Med-DANet's "modified 2D UNet" (Sec. 4.1); its details are pinned by the published FLOPs.
     """
 
     def __init__(self, channels: int) -> None:

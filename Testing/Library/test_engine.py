@@ -1,5 +1,6 @@
 """The engine: runs what the plan says, counts what it spends, and never runs a thing twice."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,15 @@ def test_a_budget_below_the_router_names_the_smallest_possible(study: Study, bun
         run.plan(Budget.parse("1"))
     smallest = run.plan(Budget.parse(str(run.smallest_budget_macs)))
     assert (smallest.options == 0).all()
+
+
+def test_the_smallest_budget_that_an_error_names_is_accepted(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle)
+    for budget, unit in (("0.001%", "%"), ("0.000001s", "s")):
+        with pytest.raises(BudgetError) as refused:
+            run.plan(Budget.parse(budget))
+        named = re.findall(rf"([0-9.]+) ?{unit}", str(refused.value))[-1]
+        assert run.plan(Budget.parse(f"{named}{unit}")).cost >= 0
 
 
 def test_a_budget_in_seconds_buys_what_its_calibration_allows(study: Study, bundle: Bundle) -> None:
