@@ -5,32 +5,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from DynamicSegLib.backends.kernels import Kernel, Kernels, TorchKernels
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.budget import Budget
-from DynamicSegLib.bundle import Bundle, RouterSpec
-from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cli.main import main
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.methods import med_danet_v2 as v2
-from DynamicSegLib.methods.glioma import LABELS, REGIONS
-from DynamicSegLib.methods.med_danet import build_decision_network
 from DynamicSegLib.methods.registry import start_run
 from DynamicSegLib.methods.staged_execution import DynamicExecution
-from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.pieces import Stage
 from DynamicSegLib.networks.unet import UNet2D
 from DynamicSegLib.reporting.tables import decision_rows
-from DynamicSegLib.study import InputSpec, Study, build_study
-from DynamicSegLib.weights import Storage
-from Testing.Library.test_networks_dynamic import divide_bits
-from Testing.tiny import COLUMNS, MODALITIES, ROWS, head_images
+from Testing.tiny import COLUMNS, ROWS
+from Testing.tiny_methods import CROP, head_slices, tiny_study, write_tiny_v2_bundle
 
-CROP = 16
 TORCH = TorchBackend("cpu", "fp32", "test")
 
 
@@ -49,45 +41,9 @@ class Imitation:
         return module.eval()
 
 
-def study() -> Study:
-    return build_study(head_images(), InputSpec(MODALITIES, size=(ROWS, COLUMNS)))
-
-
-def heads(run_study: Study) -> NDArray[np.float32]:
-    return np.ascontiguousarray(run_study.volumes[:, 2:10].swapaxes(0, 1))
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Random weights whose selectors divide the study's slices; the router believes in tumour everywhere."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("v2")
-    candidates = v2.candidates((CROP,), width=4)
-    network = DynamicNetwork(0, (CROP,), width=4)
-    network.train()
-    slices = torch.from_numpy(heads(study()))
-    with torch.no_grad():
-        for module in network.segmentation.modules():
-            if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
-                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        for _ in range(20):
-            network.dense(slices, 0, quantised=False)
-    divide_bits(network.eval(), slices)
-    # One file for both candidates, as a training run leaves it.
-    shared = folder / "shared"
-    described = Bundle(
-        "v2-tiny", v2.METHOD, InputSpec(MODALITIES, size=(ROWS, COLUMNS)), LABELS,
-        Bank(tuple(replace(each, weights=shared) for each in candidates), len(MODALITIES)),
-        RouterSpec("shufflenetv2-m", {}), regions=REGIONS,
-    )  # fmt: skip
-    states = {each.name: network.state_dict() for each in candidates}
-    decision = build_decision_network(described)
-    with torch.no_grad():
-        decision.area.weight.zero_()
-        decision.area.bias.fill_(5.0)
-        decision.quality.weight.zero_()
-        decision.quality.bias.copy_(torch.tensor([0.5, 1.5]))
-    return write_bundle(folder / "v2-tiny", described, states, decision.state_dict(), "# Tiny\n", Storage.FLOAT32)
+    return write_tiny_v2_bundle(tmp_path_factory.mktemp("v2"))
 
 
 def test_the_reference_bundle_is_the_papers_policy_space() -> None:
@@ -150,7 +106,7 @@ def test_each_stage_of_the_parts_costs_what_the_paper_counts() -> None:
 
 
 def test_a_run_decides_crops_and_bits_within_its_budget(bundle: Bundle) -> None:
-    run = start_run(study(), bundle, backend="torch")
+    run = start_run(tiny_study(), bundle, backend="torch")
     prediction = run.route()
     costs = [cost.macs for cost in run.costs]
     budget = run.smallest_budget_macs + 6 * costs[1] + 4 * costs[2]
@@ -187,7 +143,7 @@ def test_a_run_decides_crops_and_bits_within_its_budget(bundle: Bundle) -> None:
 
 def test_a_decisions_cost_is_the_count_of_a_network_fixed_to_its_bits(bundle: Bundle) -> None:
     execution = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", Imitation())
-    outcome = execution.run(2, heads(study()))
+    outcome = execution.run(2, head_slices())
     staged = execution.network.segmentation
     bound = bundle.bank.costs((ROWS, COLUMNS))[2]
     for cost, extra in zip(outcome.costs, outcome.extras, strict=True):
@@ -205,7 +161,7 @@ def test_a_decisions_cost_is_the_count_of_a_network_fixed_to_its_bits(bundle: Bu
 
 def test_only_the_crop_and_what_the_last_stage_sees_of_it_differ_from_nothing(bundle: Bundle) -> None:
     execution = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", Imitation())
-    x = heads(study())
+    x = head_slices()
     outcome = execution.run(1, x)
     again = execution.run(1, x[3:4])
     assert np.array_equal(again.classes[0], outcome.classes[3])
@@ -216,7 +172,7 @@ def test_only_the_crop_and_what_the_last_stage_sees_of_it_differ_from_nothing(bu
 
 def test_windows_record_the_mean_bits_and_cost_no_more_than_planned(bundle: Bundle) -> None:
     execution = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "window", Imitation())
-    x = heads(study())[:2]
+    x = head_slices()[:2]
     outcome = execution.run(1, x)
     assert outcome.classes.shape == (2, ROWS, COLUMNS)
     bound = bundle.bank.costs((ROWS, COLUMNS), "window")[1]
@@ -229,7 +185,7 @@ def test_windows_record_the_mean_bits_and_cost_no_more_than_planned(bundle: Bund
 
 def agreement(kernels: Kernels, bundle: Bundle, option: int) -> float:
     """Share of pixels that get the class of fake quantisation."""
-    x = heads(study())
+    x = head_slices()
     ours = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", kernels).run(option, x)
     theirs = DynamicExecution(bundle, TORCH, (ROWS, COLUMNS), "whole", Imitation()).run(option, x)
     same_bits = [a == b for a, b in zip(ours.extras, theirs.extras, strict=True)]

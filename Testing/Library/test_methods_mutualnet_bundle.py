@@ -1,13 +1,11 @@
 """A whole MutualNet bundle: one weights file, segmented slice by slice and by its query table."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from DynamicSegLib.bank import Bank
 from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle, write_bundle
@@ -15,49 +13,15 @@ from DynamicSegLib.errors import BundleError
 from DynamicSegLib.methods import mutualnet
 from DynamicSegLib.methods.med_danet import build_decision_network
 from DynamicSegLib.methods.registry import start_run
-from DynamicSegLib.networks.slimmable import Configuration
-from DynamicSegLib.networks.slimmable_network import Slimmable, recalibrate
-from DynamicSegLib.networks.slimmable_unet import slimmable_unet2d
-from DynamicSegLib.query_table import QueryRow, to_plain
 from DynamicSegLib.study import Study, build_study
 from DynamicSegLib.weights import Storage
-from Testing.tiny import COLUMNS, MODALITIES, ROWS, describe_tiny_bundle, head_images
-
-CONFIGURATIONS = (Configuration(0.5, 120), Configuration(0.5), Configuration(1.0))
-QUALITY = (0.5, 0.6, 0.9)
-
-
-def _slimmable() -> Slimmable:
-    torch.manual_seed(0)
-    network = slimmable_unet2d(len(MODALITIES), 4, base=8)
-    torch.nn.init.normal_(network.network.decoder.head.weight, std=0.5)
-    for configuration in CONFIGURATIONS:
-        recalibrate(network, configuration, [torch.randn(2, len(MODALITIES), ROWS, COLUMNS)])
-    return network.eval()
+from Testing.tiny import COLUMNS, MODALITIES, ROWS, head_images
+from Testing.tiny_methods import CONFIGURATIONS, tiny_slimmable, write_tiny_mutual_bundle
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle of three configurations whose decision network has random weights."""
-    # One file of weights, as a run leaves it behind, makes them share one in the bundle too.
-    candidates = tuple(
-        replace(mutualnet.candidate(c.width, c.resolution, 4, 4, base=8), weights=Path("slimmable.safetensors"))
-        for c in CONFIGURATIONS
-    )
-    bank = Bank(candidates, len(MODALITIES))
-    costs = bank.costs((ROWS, COLUMNS))[1:]
-    rows = [
-        QueryRow(c.name, c.width, c.resolution, cost.macs, cost.paper_flops, {"WT": quality})
-        for c, cost, quality in zip(CONFIGURATIONS, costs, QUALITY, strict=True)
-    ]
-    described = replace(
-        describe_tiny_bundle("slim"), method=mutualnet.METHOD, bank=bank, facts={mutualnet.FACT: to_plain(rows)}
-    )
-    shared = _slimmable().shared_state(CONFIGURATIONS)
-    states = {candidate.name: shared for candidate in candidates}
-    router = build_decision_network(described).state_dict()
-    folder = tmp_path_factory.mktemp("bundles") / "slim"
-    return write_bundle(folder, described, states, router, "# Slim\n", Storage.FLOAT32)
+    return write_tiny_mutual_bundle(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +36,7 @@ def test_one_file_serves_every_configuration(bundle: Bundle) -> None:
 
 
 def test_each_candidate_is_the_slimmable_network_at_its_configuration(bundle: Bundle) -> None:
-    network, x = _slimmable(), torch.randn(2, len(MODALITIES), ROWS, COLUMNS)
+    network, x = tiny_slimmable(), torch.randn(2, len(MODALITIES), ROWS, COLUMNS)
 
     for candidate, configuration in zip(bundle.bank.candidates, CONFIGURATIONS, strict=True):
         with torch.no_grad():
@@ -117,7 +81,7 @@ def test_one_configuration_for_a_whole_volume_keeps_its_budget(bundle: Bundle, s
 
 
 def test_a_file_without_the_statistics_of_a_candidate_is_a_clear_error(tmp_path: Path, bundle: Bundle) -> None:
-    shared = _slimmable().shared_state(CONFIGURATIONS[:2])
+    shared = tiny_slimmable().shared_state(CONFIGURATIONS[:2])
     states = {candidate.name: shared for candidate in bundle.bank.candidates}
     router = build_decision_network(bundle).state_dict()
     write_bundle(tmp_path / "slim", bundle, states, router, "# Slim\n", Storage.FLOAT32)

@@ -5,7 +5,6 @@ import torch
 
 from DynamicSegLib.cost import count
 from DynamicSegLib.errors import BundleError
-from DynamicSegLib.networks.bit_selector import spatial_gradient
 from DynamicSegLib.networks.cropping import crop, paste
 from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.pieces import Begin, Last, Position, Stage, StagedExecution
@@ -13,6 +12,7 @@ from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.networks.staged import STAGES, StagedNetwork
 from DynamicSegLib.networks.transbts import TransBTS2D
 from DynamicSegLib.networks.unet import UNet2D
+from Testing.tiny_methods import divide_bits
 
 
 def tiny(crop_size: int = 0, **arguments: object) -> DynamicNetwork:
@@ -25,24 +25,6 @@ def tiny(crop_size: int = 0, **arguments: object) -> DynamicNetwork:
     with torch.no_grad():
         network.dense(torch.randn(4, 2, 40, 48), 0, quantised=False)
     return divide_bits(network.eval(), slices())
-
-
-@torch.no_grad()
-def divide_bits(network: DynamicNetwork, x: torch.Tensor) -> DynamicNetwork:
-    """Set each selector such that about half of the slices take the widest bits at its stage."""
-    (encoder,) = network.segmentation.encoder
-    x = encoder.begin(x)
-    for index, selector in enumerate(network.segmentation.selectors):
-        torch.nn.init.zeros_(selector.first.weight)
-        torch.nn.init.zeros_(selector.second.weight)
-        selector.first.weight[0, 0] = 1.0
-        selector.second.weight[-1, 0] = 100.0
-        selector.first.bias.zero_()
-        selector.second.bias.zero_()
-        found = torch.log1p(spatial_gradient(x)).flatten().sort().values
-        selector.second.bias[-1] = -100 * found[len(found) // 2 - 1 : len(found) // 2 + 1].mean()
-        _, x = encoder.stage(index, x, network.segmentation.choose(index, x))
-    return network
 
 
 def slices(n: int = 5, rows: int = 40, columns: int = 48) -> torch.Tensor:
