@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle
@@ -40,6 +41,7 @@ def segment(
     backend: str = "auto",
     precision: str = "auto",
     setting: str = "whole",
+    cleaning: bool = True,
 ) -> Segmentation:
     """Segment a study.
 
@@ -49,11 +51,13 @@ def segment(
         papers' rule.
     alpha: weight of cost in that rule (Med-DANet, Eq. 4); None for the decision network's own choice.
     device, backend, precision, setting: see `methods.registry.start_run`.
+    cleaning: mend the labels as the bundle says (see `cleaning.Cleaning`); False leaves them as the networks gave them.
 
     Raises
     ------
     BudgetError, BackendError, BundleError: each says what to do.
     """
+    bundle = bundle if cleaning else replace(bundle, cleaning=None)
     run = start_run(study, bundle, device=device, backend=backend, precision=precision, setting=setting)
     plan = run.plan(Budget.parse(budget) if isinstance(budget, str) else budget, alpha)
     for _ in run.execute(plan):

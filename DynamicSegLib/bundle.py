@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from DynamicSegLib.bank import Bank, Candidate
+from DynamicSegLib.cleaning import Cleaning, parse_cleaning
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.normalisation import Normalisation, NormalisationKind
@@ -74,6 +75,7 @@ class Bundle:
     method: `med-danet`, `med-danet-v2` or `mutualnet`.
     regions: named unions of label values for evaluation, e.g. `{"WT": (1, 2, 4)}`; empty means each label by itself.
     alpha: Eq. 4's weight of cost in the rule without a budget.
+    cleaning: what is mended after the networks, in label values; None where labels stay as the networks gave them.
     facts: text for people (title, description, training data, licence, intended use, version).
     checksum: of bundle.json, and through it of every file; names caches.
     """
@@ -90,6 +92,7 @@ class Bundle:
     facts: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     checksum: str = ""
+    cleaning: Cleaning | None = None
 
     @property
     def card(self) -> str:
@@ -164,6 +167,8 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
         return folder / name
 
     spec = _input(data["input"])
+    labels = tuple(_label(item) for item in data["labels"])
+    values = [label.value for label in labels]
     candidates = tuple(
         Candidate(
             name=item["name"],
@@ -179,7 +184,7 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
         name=data["name"],
         method=data["method"],
         input=spec,
-        labels=tuple(_label(item) for item in data["labels"]),
+        labels=labels,
         bank=Bank(candidates, len(spec.modalities)),
         router=None
         if router is None
@@ -190,6 +195,7 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
         facts=data.get("facts", {}),
         folder=folder,
         checksum=checksum,
+        cleaning=parse_cleaning(data.get("cleaning"), values, str(folder / DESCRIPTION_FILE)),
     )
 
 

@@ -181,5 +181,6 @@ def _description(bundle: Bundle) -> dict[str, Any]:
             "arguments": dict(router.arguments),
             "weights": _file_of("router"),
         },
+        "cleaning": None if bundle.cleaning is None else bundle.cleaning.to_plain(),
         "curve": [asdict(point) for point in bundle.curve],
     }

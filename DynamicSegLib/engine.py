@@ -24,6 +24,7 @@ from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.budget import Budget, Plan, Unit, plan_by_alpha, plan_within, quality_cost_curve
 from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.calibration import Calibration
+from DynamicSegLib.cleaning import changes, clean
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.errors import BudgetError
 from DynamicSegLib.execution import CandidateExecution, Execution
@@ -250,14 +251,18 @@ class Run:
         return np.stack([self.study.volumes[:, index] for index in indices])
 
     def labels_of(self, index: int) -> NDArray[np.uint8]:
-        """Labels of one working slice as they stand, uint8 `[row, column]`; zeros where it was skipped or not run."""
+        """Labels of one working slice as they stand, uint8 `[row, column]`; zeros where it was skipped or not run.
+
+        They are the network's own; what is small in the whole case is cleaned in `segmentation` only.
+        """
         result = self._results.get((index, int(self._chosen[index])))
         return np.zeros(self._size, np.uint8) if result is None else result.labels
 
     def segmentation(self) -> Segmentation:
-        """The result as it stands."""
+        """The result as it stands, cleaned as the bundle says."""
         prediction, options = self.route(), self.bundle.bank.options
-        labels = np.stack([self.labels_of(index) for index in range(self.study.slices)])
+        found, cleaning = np.stack([self.labels_of(index) for index in range(self.study.slices)]), self.bundle.cleaning
+        labels = clean(found, self.study.spacing_mm, cleaning)
         facts = self.backend.facts
         return Segmentation(
             study=self.study,
@@ -278,6 +283,7 @@ class Run:
                 **self.execution.facts,
             },
             warnings=self.study.warnings,
+            cleaned=None if cleaning is None else changes(found, labels, self.study.spacing_mm),
         )
 
     def _decision(self, index: int, prediction: Prediction, options: tuple[str, ...]) -> Decision:

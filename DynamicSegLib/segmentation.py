@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from DynamicSegLib.cleaning import Changes
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.study import Study
 
@@ -52,6 +53,7 @@ class Segmentation:
     router: cost of the router over all slices; contained in the decisions.
     seconds: by phase (`route`, `run`, and what the caller measured besides).
     facts: bundle, method, device, backend, precision, versions.
+    cleaned: what the bundle's cleaning changed in the networks' labels; None where nothing was cleaned.
     """
 
     study: Study
@@ -64,6 +66,7 @@ class Segmentation:
     seconds: Mapping[str, float]
     facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    cleaned: Changes | None = None
 
     def to_native(self) -> sitk.Image:
         """Labels as a uint8 image on the reference volume's own grid."""
@@ -90,6 +93,18 @@ class Segmentation:
         counts = np.bincount(self.labels.ravel(), minlength=256)
         return {name: float(counts[value] * voxel_ml) for value, name in self.label_names.items()}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: what cleaning changed."""
+        if self.cleaned is None:
+            return ()
+        notes = []
+        if self.cleaned.removed_ml:
+            notes.append(f"{_millilitres(self.cleaned.removed_ml)} in small islands were removed.")
+        for value, volume in self.cleaned.relabelled_ml.items():
+            notes.append(f"{self.label_names[value]}: {_millilitres(volume)} were too little, and were relabelled.")
+        return tuple(notes)
+
     def summary(self) -> dict[str, Any]:
         """What `summary.json` holds; the command line adds peak memory and the seconds of reading and writing."""
         warnings = list(self.warnings)
@@ -102,6 +117,18 @@ class Segmentation:
             "paper_flops": {"spent": self.spent.paper_flops},
             "activation_ratio": self.activation_ratio,
             "volumes_ml": self.volumes_ml,
+            "cleaning": self._cleaning_in_plain(),
+            "notes": list(self.notes),
             "seconds": dict(self.seconds),
             "warnings": warnings,
         }
+
+    def _cleaning_in_plain(self) -> dict[str, Any] | None:
+        if self.cleaned is None:
+            return None
+        relabelled = {self.label_names[value]: volume for value, volume in self.cleaned.relabelled_ml.items()}
+        return {"removed_ml": self.cleaned.removed_ml, "relabelled_ml": relabelled}
+
+
+def _millilitres(volume: float) -> str:
+    return f"{volume:.2f} mL" if volume >= 0.1 else f"{volume:.2g} mL"

@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     spending.add_argument("--alpha", type=float, help="weight of cost in the papers' rule (default: as trained)")
     parser.add_argument("--mask", type=Path, metavar="FILE", help="brain mask, for volumes with a skull")
     parser.add_argument("--setting", choices=("whole", "window"), default="whole", help="whole slices or 128-windows")
+    parser.add_argument(
+        "--no-cleaning", action="store_true", help="keep small islands and labels that the bundle would clean away"
+    )
     add_machine_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on standard output")
     parser.set_defaults(func=run)
@@ -68,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     import_figure()  # says now, not after the work, that matplotlib is missing
     started = time.perf_counter()
     bundle = load_bundle(options.bundle)
+    if options.no_cleaning:
+        bundle = replace(bundle, cleaning=None)
     loaded = time.perf_counter()
     images = read_case(options.case, bundle.input.modalities, volumes)
     mask = None if options.mask is None else read_volume(options.mask)
@@ -154,6 +160,8 @@ def report(summary: dict[str, Any], folder: Path) -> None:
     seconds = summary["seconds"]
     print(f"seconds   {seconds['total']:.1f} ({summary['backend']} {summary['precision']} on {summary['device']})")
     print(f"results   {folder}")
+    for text in summary["notes"]:
+        print(f"cleaned   {text}")
     for warning in summary["warnings"]:
         if warning.startswith("0 voxels"):
             note(f"warning: {warning}")

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from DynamicSegLib.bundle import read_bundle
-from DynamicSegLib.bundles import find_bundles, install_bundle, load_bundle
+from DynamicSegLib.bundles import _description, find_bundles, install_bundle, load_bundle
+from DynamicSegLib.cleaning import Cleaning, SmallLabel
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.normalisation import Normalisation, NormalisationKind
 from DynamicSegLib.weights import Storage, load_into, load_weights, save_weights
@@ -62,12 +63,27 @@ def test_another_normalisation_survives_the_file(tmp_path: Path) -> None:
     assert read_bundle(tmp_path / "tiny").input == replace(bundle.input, normalisation=window)
 
 
+def test_cleaning_survives_the_file_and_may_be_absent_from_it(tmp_path: Path) -> None:
+    cleaning = Cleaning(0.3, {4: SmallLabel(0.1, 1)})
+    assert write_tiny_bundle(tmp_path).cleaning is None
+    written = _description(replace(describe_tiny_bundle(), cleaning=cleaning))["cleaning"]
+    edited(tmp_path / "tiny", lambda d: d.update(cleaning=json.loads(json.dumps(written))))
+    assert read_bundle(tmp_path / "tiny").cleaning == cleaning
+    edited(tmp_path / "tiny", lambda d: d.pop("cleaning"))
+    assert read_bundle(tmp_path / "tiny").cleaning is None
+
+
 DAMAGES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda d: d.update(format=99), "format version 99 where this DynamicSeg reads 1"),
     (lambda d: d.pop("format"), "format version None"),
     (lambda d: d.pop("labels"), "incomplete or malformed.*labels"),
     (lambda d: d["input"].update(slice_axis="oblique"), "'oblique' is unknown"),
     (lambda d: d["input"]["normalisation"].update(kind="magic"), "malformed.*magic"),
+    (lambda d: d.update(cleaning={"smallest_isle_ml": 1}), "bundle.json: cleaning: unknown key 'smallest_isle_ml'"),
+    (
+        lambda d: d.update(cleaning={"smallest_label_ml": {"3": {"millilitres": 1, "becomes": 1}}}),
+        "bundle.json: smallest_label_ml of label 3: '3', where one of the labels 1, 2, 4 was expected",
+    ),
     (lambda d: d["candidates"][0].update(weights="other.safetensors"), "without a checksum"),
     (lambda d: d["files"].update({"../../secret": "00"}), "not a plain file of the bundle"),
     (lambda d: d["files"].update({"absent.safetensors": "00"}), "absent.safetensors is missing"),

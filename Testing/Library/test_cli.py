@@ -73,6 +73,24 @@ def test_the_tables_have_the_contracts_columns_and_add_up(case: Path, tmp_path: 
     assert sum(summary["volumes_ml"].values()) == pytest.approx((labels > 0).sum() * 3 / 1000)
 
 
+def test_labels_are_cleaned_unless_that_is_switched_off(
+    own_bundles: Path, case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own_bundles / "tiny" / "bundle.json"
+    rules = {"smallest_label_ml": {"4": {"millilitres": 1000, "becomes": 1}}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cleaning": rules}))
+    segment(case, tmp_path / "clean")
+    assert "cleaned   Enhancing tumor: 0." in capsys.readouterr().out
+    segment(case, tmp_path / "raw", "--no-cleaning")
+    assert "cleaned  " not in capsys.readouterr().out
+    clean, raw = summary_of(tmp_path / "clean"), summary_of(tmp_path / "raw")
+    assert raw["cleaning"] is None and raw["notes"] == []
+    assert clean["volumes_ml"]["Enhancing tumor"] == 0 < raw["volumes_ml"]["Enhancing tumor"]
+    assert clean["cleaning"]["relabelled_ml"] == {
+        "Enhancing tumor": pytest.approx(raw["volumes_ml"]["Enhancing tumor"])
+    }
+
+
 def test_json_goes_to_standard_output_alone(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     segment(case, tmp_path / "out", "--json")
     assert json.loads(capsys.readouterr().out) == summary_of(tmp_path / "out")

@@ -1,15 +1,18 @@
 """The engine: runs what the plan says, counts what it spends, and never runs a thing twice."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from DynamicSegLib.api import segment
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.budget import Budget, Plan
 from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.cleaning import Cleaning, SmallLabel, changes, clean
 from DynamicSegLib.engine import Run, Step
 from DynamicSegLib.errors import BackendError, BudgetError, BundleError
 from DynamicSegLib.methods.registry import start_run
@@ -205,8 +208,6 @@ def test_windows_are_counted_and_run_as_windows(study: Study, bundle: Bundle) ->
 
 
 def test_a_bundle_of_an_unknown_method_is_refused(study: Study, bundle: Bundle) -> None:
-    from dataclasses import replace
-
     with pytest.raises(BundleError, match="method 'magic'"):
         start_run(study, replace(bundle, method="magic"))
 
@@ -216,6 +217,62 @@ def test_cuda_is_refused_with_a_reason_where_there_is_none(study: Study, bundle:
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(BackendError, match="no CUDA device"):
         TorchBackend("cuda", "fp32", "asked for")
+
+
+CLEANING = Cleaning(5.0, {4: SmallLabel(1e6, 1)})
+# The skipped slice cuts off a part of 3.8 mL.
+DIVIDED = [1, 0, 2, *[1] * (SLICES - 3)]
+
+
+def test_the_result_is_cleaned_as_the_bundle_says(study: Study, bundle: Bundle) -> None:
+    raw, cleaned = started(study, bundle), started(study, replace(bundle, cleaning=CLEANING))
+    for run in (raw, cleaned):
+        finish(run, plan_of(run, DIVIDED))
+    found, result = raw.segmentation(), cleaned.segmentation()
+    np.testing.assert_array_equal(result.labels, clean(found.labels, study.spacing_mm, CLEANING))
+    assert result.cleaned == changes(found.labels, result.labels, study.spacing_mm)
+    assert result.cleaned is not None and result.cleaned.removed_ml > 0 and list(result.cleaned.relabelled_ml) == [4]
+    assert found.cleaned is None and found.notes == ()
+
+
+def test_volumes_are_those_after_cleaning_and_the_summary_says_what_went(study: Study, bundle: Bundle) -> None:
+    run = started(study, replace(bundle, cleaning=CLEANING))
+    finish(run, plan_of(run, DIVIDED))
+    result = run.segmentation()
+    summary = result.summary()
+    assert summary["volumes_ml"]["Enhancing tumor"] == 0
+    assert sum(summary["volumes_ml"].values()) == pytest.approx(np.count_nonzero(result.labels) * 3 / 1000)
+    assert summary["cleaning"]["removed_ml"] > 0 and summary["cleaning"]["relabelled_ml"]["Enhancing tumor"] > 0
+    assert re.match(r"3\.\d+ mL in small islands were removed", summary["notes"][0])
+    assert re.match(r"Enhancing tumor: \d+\.\d+ mL were too little, and were relabelled", summary["notes"][1])
+
+
+def test_a_run_that_was_stopped_is_cleaned_too(study: Study, bundle: Bundle) -> None:
+    run = started(study, replace(bundle, cleaning=CLEANING), batch=2)
+    for step in run.execute(plan_of(run, [2] * SLICES)):
+        if step.done >= 4:
+            break
+    found = np.stack([run.labels_of(index) for index in range(SLICES)])
+    result = run.segmentation()
+    assert found[:4].any() and not found[4:].any()
+    np.testing.assert_array_equal(result.labels, clean(found, study.spacing_mm, CLEANING))
+
+
+def test_running_on_after_cleaning_starts_from_what_the_networks_found(study: Study, bundle: Bundle) -> None:
+    run = started(study, replace(bundle, cleaning=CLEANING))
+    finish(run, plan_of(run, [1] * SLICES))
+    first = run.segmentation().labels
+    finish(run, plan_of(run, [0] * SLICES))
+    assert not run.segmentation().labels.any()
+    finish(run, plan_of(run, [1] * SLICES))
+    np.testing.assert_array_equal(run.segmentation().labels, first)
+
+
+def test_the_short_way_can_leave_labels_uncleaned(study: Study, bundle: Bundle) -> None:
+    cleans = replace(bundle, cleaning=CLEANING)
+    options = {"device": "cpu", "backend": "torch"}
+    assert 4 not in segment(study, cleans, **options).labels
+    assert 4 in segment(study, cleans, cleaning=False, **options).labels
 
 
 def test_an_empty_result_says_so(study: Study, bundle: Bundle) -> None:
