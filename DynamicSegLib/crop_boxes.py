@@ -10,16 +10,20 @@ COLUMNS = ("crop_row", "crop_column", "crop_rows", "crop_columns")
 """Keys of a decision's extras, in pixels of the working grid."""
 
 
-def crop_corners_mm(study: Study, decision: Decision) -> NDArray[np.float64] | None:
+def crop_corners_mm(study: Study, decision: Decision, depth: float = 0.0) -> NDArray[np.float64] | None:
     """Corners of a decision's crop box, float64 `[4, 3]`, LPS millimetres, in order around it; None without a crop.
 
     The box runs along the outer edges of its pixels.
+
+    Parameters
+    ----------
+    depth: how far from the slice's middle, in slices: -0.5 and 0.5 are the slice's two faces.
     """
     if not all(name in decision.extra for name in COLUMNS):
         return None
     row, column, rows, columns = (float(decision.extra[name]) for name in COLUMNS)
     # Counting slices from the other end is its own reverse.
-    working = float(study.native_slice_index(decision.slice))
+    working = study.native_slice_index(decision.slice) + depth
     top, bottom, left, right = row - 0.5, row + rows - 0.5, column - 0.5, column + columns - 0.5
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
     frame = study.grid.frame

@@ -1,5 +1,6 @@
 """The chart of a run: which option each slice got, what it cost, and how much was found there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,11 +8,15 @@ import numpy as np
 
 from DynamicSegLib.errors import DynamicSegError
 from DynamicSegLib.reporting.palette import option_color
-from DynamicSegLib.segmentation import Segmentation
+from DynamicSegLib.reporting.words import bits_of
+from DynamicSegLib.segmentation import Decision, Segmentation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Inches.
+_HEIGHT = 4.6
+_HEIGHT_OF_STAGE = 0.28
 _STRIP = 0.07  # height of the strip of options below the bars, as a share of the highest bar
 
 
@@ -31,35 +36,48 @@ def import_figure() -> "type[Figure]":
 
 def write_chart(segmentation: Segmentation, path: Path) -> None:
     """Draw `segmentation` as a PNG: bars of cost a slice in the option's colour, a strip that shows skip too, the area
-    found as a line, and activation ratios in the legend.
+    found as a line, and activation ratios in the legend; below, where the method has them, the bits of each encoder
+    stage.
 
     Raises
     ------
     DynamicSegError: matplotlib is not installed.
     """
-    figure = import_figure()(figsize=(11, 4.6), dpi=130, layout="constrained")
-    axes = figure.add_subplot()
+    figure_class = import_figure()
     order = sorted(range(len(segmentation.decisions)), key=lambda i: segmentation.decisions[i].slice)
     decisions = [segmentation.decisions[i] for i in order]
     slices = np.array([decision.slice for decision in decisions])
+    bits = _bits(decisions)
+    heights = [_HEIGHT] if bits is None else [_HEIGHT, _HEIGHT_OF_STAGE * bits.shape[1]]
+    figure = figure_class(figsize=(11, sum(heights)), dpi=130, layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    _draw_cost(axes[0], segmentation, decisions, slices)
+    _draw_area(axes[0], segmentation, order, slices)
+    axes[0].set_title(_title(segmentation), loc="left", fontsize=10)
+    if bits is not None:
+        _draw_bits(axes[1], bits, slices)
+    axes[0].set_xlim(slices.min() - 0.5, slices.max() + 0.5)
+    axes[-1].set_xlabel("slice")
+    figure.legend(loc="outside right upper", frameon=False, title="option, share of slices", alignment="left")
+    figure.savefig(path)
+
+
+def _draw_cost(
+    axes: Any, segmentation: Segmentation, decisions: Sequence[Decision], slices: np.ndarray[Any, Any]
+) -> None:
     cost = np.array([decision.macs for decision in decisions]) / 1e9
     strip = _STRIP * max(cost.max(), 1e-9)
     ratios = segmentation.activation_ratio
     for option, name in enumerate(segmentation.options):
         here = np.array([decision.option == option for decision in decisions])
         color = option_color(option)
-        axes.bar(slices[here], cost[here], width=1.0, color=color, label=f"{name}  {100 * ratios[name]:.0f} %")
+        # Bars on all slices, since without any the legend would not know the colour.
+        axes.bar(slices, cost * here, width=1.0, color=color, label=f"{name}  {100 * ratios[name]:.0f} %")
         axes.bar(slices[here], -strip, width=1.0, color=color)
-    _draw_area(axes, segmentation, order, slices)
     axes.axhline(0, color="white", linewidth=1.5)
     axes.set_ylim(-strip, max(cost.max() * 1.08, strip))
-    axes.set_xlim(slices.min() - 0.5, slices.max() + 0.5)
-    axes.set_xlabel("slice")
     axes.set_ylabel("cost, billion multiply-accumulates")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(_title(segmentation), loc="left", fontsize=10)
-    figure.legend(loc="outside right upper", frameon=False, title="option, share of slices", alignment="left")
-    figure.savefig(path)
 
 
 def _draw_area(axes: Any, segmentation: Segmentation, order: list[int], slices: np.ndarray[Any, Any]) -> None:
@@ -70,6 +88,24 @@ def _draw_area(axes: Any, segmentation: Segmentation, order: list[int], slices: 
     twin.set_ylabel("area found, cm²")
     twin.set_ylim(-_STRIP / 1.08 * max(area.max() * 1.08, 1.0), max(area.max() * 1.08, 1.0))
     twin.spines[["top"]].set_visible(False)
+
+
+def _bits(decisions: Sequence[Decision]) -> np.ndarray[Any, Any] | None:
+    """Bits `[slice, stage]`, NaN on slices without; None where no decision has any."""
+    each = [bits_of(decision.extra) for decision in decisions]
+    stages = max(len(bits) for bits in each)
+    return np.array([bits or (np.nan,) * stages for bits in each]) if stages else None
+
+
+def _draw_bits(axes: Any, bits: np.ndarray[Any, Any], slices: np.ndarray[Any, Any]) -> None:
+    """One row a stage, the darker the more bits; blank where a slice was skipped."""
+    stages, most = bits.shape[1], np.nanmax(bits)
+    extent = (slices.min() - 0.5, slices.max() + 0.5, stages + 0.5, 0.5)
+    axes.imshow(bits.T, aspect="auto", extent=extent, cmap="Greys", vmin=0, vmax=1.2 * most, interpolation="nearest")
+    axes.set_yticks(range(1, stages + 1))
+    axes.set_ylabel("stage")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(f"bits of each encoder stage, {np.nanmin(bits):g} light to {most:g} dark", loc="left", fontsize=9)
 
 
 def _title(segmentation: Segmentation) -> str:

@@ -3,7 +3,8 @@
 Slicer splits the width of a bar chart among its series, so that bars of several series are thin and stand beside their
 slice. Here each option is a line series of upright strokes instead, broken by gaps: strokes stand exactly on their
 slice, each in its option's colour, which the legend repeats. A stroke carries points along its whole height, so that
-a click anywhere on it finds it.
+a click anywhere on it finds it. Where the method adds something to a slice (crop, bits, width), the stroke's tooltip
+says it in words.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 from numpy.typing import NDArray
 
 from DynamicSegLib.reporting.palette import option_color
+from DynamicSegLib.reporting.words import DETAILS, details_in_words
 from DynamicSegLib.segmentation import Decision
 
 Node = Any
@@ -59,6 +62,7 @@ def create_chart(decisions: Sequence[Decision], options: Sequence[str], name: st
         series.SetAndObserveTableNodeID(points.GetID())
         series.SetYColumnName(option)
         series.SetColor(*rgb_of(option_color(place)))
+        series.SetLabelColumnName(DETAILS)
         _draw_as_strokes(series)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
     current = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "slice in view")
@@ -83,6 +87,7 @@ def fill_chart(made: Chart, decisions: Sequence[Decision], options: Sequence[str
     columns = [np.repeat(indices, ROWS)]
     columns += [_strokes(np.where(chosen == option, heights, np.nan)) for option in range(len(options))]
     slicer.util.updateTableFromArray(made.points, columns, [SLICE_COLUMN, *options])
+    made.points.AddColumn(_repeated([details_in_words(row.extra) for row in rows]))
     slicer.util.updateTableFromArray(
         made.marker, [np.full(2, indices[0]), np.array([np.nan, top])], [SLICE_COLUMN, "height"]
     )
@@ -126,6 +131,16 @@ def _strokes(heights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points from the axis to each height, each stroke ended by a gap; slices that are NaN stay gaps."""
     levels = np.append(np.linspace(0.0, 1.0, POINTS), np.nan)
     return (heights[:, None] * levels[None, :]).ravel()
+
+
+def _repeated(details: Sequence[str]) -> vtk.vtkStringArray:
+    """The words of each slice's stroke, once a point of it."""
+    column = vtk.vtkStringArray()
+    column.SetName(DETAILS)
+    for words in details:
+        for _ in range(ROWS):
+            column.InsertNextValue(words)
+    return column
 
 
 def _axis_top(giga: NDArray[np.float64], skipped_all: bool) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import slicer
 import vtk
 
+from DynamicSegLib.reporting.words import columns_added, description_of, with_words
 from DynamicSegLib.segmentation import Decision
 
 Node = Any
@@ -48,13 +49,13 @@ def fill_table(node: Node, decisions: Sequence[Decision], options: Sequence[str]
         _numbers(f"quality_{option}", vtk.vtkDoubleArray, [row.quality.get(option, 0.0) for row in rows])
         for option in options
     ]
-    extras = sorted({key for row in rows for key in row.extra})
-    columns += [_texts(key, [str(row.extra.get(key, "")) for row in rows]) for key in extras]
+    extras = [with_words(row.extra) for row in rows]
+    columns += [_texts(key, [str(extra.get(key, "")) for extra in extras]) for key in columns_added(extras)]
     with slicer.util.NodeModify(node):
         node.RemoveAllColumns()
         for column in columns:
             node.AddColumn(column)
-            description, unit = _DESCRIPTIONS.get(column.GetName(), ("", ""))
+            description, unit = _DESCRIPTIONS.get(column.GetName(), (description_of(column.GetName()), ""))
             if column.GetName().startswith("quality_"):
                 description = "Dice that the router predicts for this option on this slice"
             if description:

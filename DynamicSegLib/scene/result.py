@@ -9,6 +9,7 @@ import slicer
 from numpy.typing import NDArray
 
 from DynamicSegLib.scene.chart import Chart, create_chart, fill_chart
+from DynamicSegLib.scene.crop_boxes import create_crop_boxes, fill_crop_boxes
 from DynamicSegLib.scene.decisions import fill_table, table_node_from_decisions
 from DynamicSegLib.scene.placement import free_name, place_beside
 from DynamicSegLib.scene.segments import SegmentationView
@@ -17,6 +18,7 @@ from DynamicSegLib.segmentation import Segmentation
 Node = Any
 
 ROLE = "DynamicSeg."
+CROP_BOXES = "CropBoxes"
 AXIS_ATTRIBUTE = "DynamicSeg.SliceAxis"
 GIGA = 1e9
 
@@ -50,6 +52,11 @@ class ResultNodes:
         }
 
     @property
+    def crop_boxes(self) -> Node | None:
+        """The model of the crop boxes; None where no slice was cropped, or the user deleted it."""
+        return crop_boxes_of(self.segmentation)
+
+    @property
     def inside(self) -> NDArray[np.bool_] | None:
         """Where any label lies, `[k, j, i]` of the volume; None after the user changed the segments' grid."""
         segmentation = self.segmentation.GetSegmentation()
@@ -73,6 +80,11 @@ def result_of(segmentation: Node) -> ResultNodes | None:
     return ResultNodes(segmentation, found["Decisions"], chart, found["Volume"], int(axis))
 
 
+def crop_boxes_of(segmentation: Node) -> Node | None:
+    """The model of the crop boxes that belongs to a segmentation node, if any."""
+    return segmentation.GetNodeReference(ROLE + CROP_BOXES)
+
+
 def last_result() -> ResultNodes | None:
     """The newest result in the scene."""
     results = [result_of(node) for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
@@ -80,7 +92,7 @@ def last_result() -> ResultNodes | None:
 
 
 def publish(view: SegmentationView, volume: Node, segmentation: Segmentation) -> ResultNodes:
-    """Add the table and the chart of a finished run beside its segmentation node."""
+    """Add the table, the chart and the crop boxes of a finished run beside its segmentation node."""
     name = view.node.GetName()
     table = table_node_from_decisions(segmentation.decisions, segmentation.options, free_name(f"{name} decisions"))
     chart = create_chart(
@@ -90,13 +102,25 @@ def publish(view: SegmentationView, volume: Node, segmentation: Segmentation) ->
     for node in (table, chart.chart):
         place_beside(node, volume)
     result.link()
+    _draw_crop_boxes(result, segmentation)
     return result
 
 
 def republish(result: ResultNodes, segmentation: Segmentation) -> None:
-    """Bring table and chart up to date after slices were run again."""
+    """Bring table, chart and crop boxes up to date after slices were run again."""
     fill_table(result.table, segmentation.decisions, segmentation.options)
     fill_chart(result.chart, segmentation.decisions, segmentation.options, title_of(segmentation))
+    _draw_crop_boxes(result, segmentation)
+
+
+def _draw_crop_boxes(result: ResultNodes, segmentation: Segmentation) -> None:
+    if result.crop_boxes is not None:
+        fill_crop_boxes(result.crop_boxes, segmentation, result.volume)
+        return
+    node = create_crop_boxes(segmentation, result.volume, free_name(f"{result.segmentation.GetName()} crop boxes"))
+    if node is not None:
+        place_beside(node, result.volume)
+        result.segmentation.SetNodeReferenceID(ROLE + CROP_BOXES, node.GetID())
 
 
 def title_of(segmentation: Segmentation) -> str:

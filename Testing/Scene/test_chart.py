@@ -1,5 +1,6 @@
 """The chart's nodes: where the strokes stand, what a click means, what the marker shows."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_a_click_anywhere_on_a_stroke_finds_its_slice(chart: Any) -> None:
     assert {slice_of_row(chart, series, row) for row in range(2 * ROWS, 3 * ROWS)} == {12}
     marker = chart.chart.GetNthPlotSeriesNode(3).GetID()
     assert slice_of_row(chart, marker, 0) is None
+
+
+def test_a_tooltip_anywhere_on_a_stroke_says_what_the_method_did(chart: Any) -> None:
+    from DynamicSegLib.scene.chart import ROWS, fill_chart
+
+    told = [
+        replace(each, extra={"bits_1": 8, "bits_2": each.option * 8} if each.option else {}) for each in decisions()
+    ]
+    fill_chart(chart, told, OPTIONS, "title")
+    labels = chart.points.GetTable().GetColumnByName(chart.chart.GetNthPlotSeriesNode(1).GetLabelColumnName())
+    words = [labels.GetValue(row) for row in range(labels.GetNumberOfValues())]
+    assert words == [text for text in ("", "8/8 bits", "8/16 bits", "8/16 bits", "") for _ in range(ROWS)]
 
 
 def test_the_marker_stands_on_the_slice_in_view_and_hides_when_there_is_none(chart: Any) -> None:

@@ -50,6 +50,17 @@ def test_columns_are_those_of_the_command_lines_csv_and_say_what_they_mean(scene
     assert node.GetColumnUnitLabel("macs") == "MAC"
 
 
+def test_crop_and_bits_are_also_said_in_words(scene: Any) -> None:
+    from DynamicSegLib.scene.decisions import table_node_from_decisions
+
+    crop = {"crop_row": 10, "crop_column": 20, "crop_rows": 96, "crop_columns": 96, "bits_1": 8, "bits_2": 16}
+    node = table_node_from_decisions([decision(0, 0), decision(1, 1, **crop)], OPTIONS, "decisions")
+    names = [node.GetColumnName(column) for column in range(node.GetNumberOfColumns())]
+    assert names[-7:] == [*crop, "details"]
+    assert [row(node, index)["details"] for index in (0, 1)] == ["", "crop 96 around row 58, column 68; 8/16 bits"]
+    assert all(node.GetColumnDescription(name) for name in names)
+
+
 def test_filling_again_replaces_all_rows(scene: Any) -> None:
     from DynamicSegLib.scene.decisions import fill_table, table_node_from_decisions
 
