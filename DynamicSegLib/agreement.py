@@ -40,7 +40,7 @@ class Agreement:
 
         Measured once for a bundle and machine, then read from disk. None where `exact` finds no foreground to compare.
         """
-        words = [self.key, self.volumes.shape[2:], exact.facts.name, lower.facts.precision, machine]
+        words = [self.key, exact.facts.name, lower.facts.precision, machine]
         path = cache_folder() / "agreement" / f"{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}.json"
         if self.key and path.is_file():
             try:

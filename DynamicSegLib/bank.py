@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DynamicSegLib.cost import Cost, count
+from DynamicSegLib.cost_cache import remembered
 from DynamicSegLib.weights import load_into
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class Candidate:
     name: shown to the user, unique in the bank, e.g. `M1`.
     network, arguments: a name of `networks.registry` and its keyword arguments.
     weights: safetensors file; None for an untrained candidate, of which only costs are asked.
-    recorded: costs that the bundle records, by in-plane size `(rows, columns)`; others are counted when asked for.
+    recorded: costs that the bundle records, by in-plane size `(rows, columns)`; others are counted when asked for, and
+        remembered on disk for a candidate with weights.
     """
 
     name: str
@@ -58,7 +60,10 @@ class Candidate:
         if setting == "whole" and size in self.recorded:
             return self.recorded[size]
         arguments = tuple(sorted((key, _frozen(value)) for key, value in self.arguments.items()))
-        return _counted(self.network, arguments, size, channels, setting)
+        if self.weights is None:
+            return _counted(self.network, arguments, size, channels, setting)
+        circumstances = ("candidate", self.network, arguments, size, channels, setting)
+        return remembered(circumstances, lambda: _counted(self.network, arguments, size, channels, setting))
 
 
 def _frozen(value: Any) -> Any:

@@ -1,5 +1,8 @@
 """Where a slice was cropped, in the patient's space, so that the box can be drawn over the scan."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,3 +31,14 @@ def crop_corners_mm(study: Study, decision: Decision, depth: float = 0.0) -> NDA
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
     frame = study.grid.frame
     return np.array([frame.TransformContinuousIndexToPhysicalPoint((x, y, working)) for x, y in corners])
+
+
+def moved(extra: Mapping[str, Any], first: tuple[int, int]) -> dict[str, Any]:
+    """A decision's extras with the crop box, where there is one, counted from another pixel.
+
+    Parameters
+    ----------
+    first: (row, column) of the pixel from which the box was counted so far, on the grid that it is to be counted on.
+    """
+    row, column, *_ = COLUMNS
+    return {**extra, **{name: extra[name] + by for name, by in zip((row, column), first, strict=True) if name in extra}}

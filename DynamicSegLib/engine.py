@@ -26,8 +26,10 @@ from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.calibration import Calibration
 from DynamicSegLib.cleaning import changes, clean
 from DynamicSegLib.cost import Cost
+from DynamicSegLib.crop_boxes import moved
 from DynamicSegLib.errors import BudgetError
 from DynamicSegLib.execution import CandidateExecution, Execution
+from DynamicSegLib.extent import Extent
 from DynamicSegLib.routing import Prediction, Router
 from DynamicSegLib.segmentation import Decision, Segmentation
 from DynamicSegLib.study import Study
@@ -68,7 +70,10 @@ class Run:
     backend: of `backends.choice`.
     setting: `whole` slices (default), or `window` for overlapping windows of 128 pixels (Med-DANet, Table 3).
     batch: slices run at once at most; by default what the backend likes at this in-plane size.
-    execution: the method's own way to run options; by default each candidate is one network.
+    execution: the method's own way to run options on slices of the extent's size; by default each candidate is one
+        network.
+    extent: the part of each slice that candidates see; by default all of it. Their costs are of slices of this size;
+        the router sees whole slices, since what it says depends on how much of a slice is empty.
     """
 
     def __init__(
@@ -80,12 +85,13 @@ class Run:
         setting: str = "whole",
         batch: int | None = None,
         execution: Execution | None = None,
+        extent: Extent | None = None,
     ) -> None:
         self.study, self.bundle, self.router, self.backend, self.setting = study, bundle, router, backend, setting
-        size = study.grid.shape[1:]
+        self.extent = extent or Extent.whole(study.grid.shape[1:])
+        size = self.extent.size
         self.costs = bundle.bank.costs(size, setting)
-        self.router_cost = router.cost(size)
-        self._size = size
+        self.router_cost = router.cost(self.extent.slice_size)
         self.batch = batch or max(1, backend.batch * REFERENCE_PIXELS // (size[0] * size[1]))
         self.execution = execution or CandidateExecution(bundle, backend, size, setting)
         self._results: dict[tuple[int, int], _Result] = {}
@@ -193,7 +199,7 @@ class Run:
     def _calibrate(self) -> None:
         """Measure every candidate once: a warm-up and the median of three batches."""
         if not self.calibration.known:
-            sample = self._slices(range(min(self.batch, self.study.slices)))
+            sample = self._slices(range(min(self.batch, self.study.slices)), self.extent)
             self.calibration.measure(lambda option: _milliseconds_a_slice(self.execution, option, sample))
 
     def execute(self, plan: Plan) -> Iterator[Step]:
@@ -234,21 +240,22 @@ class Run:
     def _compute(self, batch: list[int], option: int) -> None:
         self.execution.prepare(option)
         started = time.perf_counter()
-        outcome = self.execution.run(option, self._slices(batch))
+        outcome = self.execution.run(option, self._slices(batch, self.extent))
         seconds = time.perf_counter() - started
         values = np.array([0, *(label.value for label in self.bundle.labels)], np.uint8)
         each = 1000 * seconds / len(batch)
         costs = outcome.costs or (self.costs[option],) * len(batch)
         extras = outcome.extras or ({},) * len(batch)
         for index, plane, cost, extra in zip(batch, outcome.classes, costs, extras, strict=True):
-            self._results[index, option] = _Result(values[plane], each, cost, extra)
+            self._results[index, option] = _Result(values[plane], each, cost, moved(extra, self.extent.first))
         self._chosen[batch] = option
         self._macs_spent += sum(cost.macs for cost in costs)
         self._seconds["run"] += seconds
         self.calibration.observe(option, each, len(batch))
 
-    def _slices(self, indices: list[int] | range) -> NDArray[np.float32]:
-        return np.stack([self.study.volumes[:, index] for index in indices])
+    def _slices(self, indices: list[int] | range, extent: Extent | None = None) -> NDArray[np.float32]:
+        planes = [self.study.volumes[:, index] for index in indices]
+        return np.stack(planes if extent is None else [extent.cut(plane) for plane in planes])
 
     def labels_of(self, index: int) -> NDArray[np.uint8]:
         """Labels of one working slice as they stand, uint8 `[row, column]`; zeros where it was skipped or not run.
@@ -256,7 +263,7 @@ class Run:
         They are the network's own; what is small in the whole case is cleaned in `segmentation` only.
         """
         result = self._results.get((index, int(self._chosen[index])))
-        return np.zeros(self._size, np.uint8) if result is None else result.labels
+        return np.zeros(self.extent.slice_size, np.uint8) if result is None else self.extent.paste(result.labels)
 
     def segmentation(self) -> Segmentation:
         """The result as it stands, cleaned as the bundle says."""
@@ -280,6 +287,9 @@ class Run:
                 "backend": facts.name,
                 "precision": facts.precision,
                 "choice_of_backend": facts.reason,
+                "extent": dict(
+                    zip(("row", "column", "rows", "columns"), (*self.extent.first, *self.extent.size), strict=True)
+                ),
                 **self.execution.facts,
             },
             warnings=self.study.warnings,

@@ -1,31 +1,30 @@
 """Compiling a bundle's networks ahead of time in a child process, so that a window that waits for it stays live.
 
-Compiled models stay on disk, so it happens once for a bundle, an in-plane size and a machine.
+Compiled models stay on disk, so it happens once for a bundle, a size of slice and extent, and a machine.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
 from DynamicSegLib.backends import openvino_backend
 from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.extent import Extent
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.geometry import place_working_grid
 from DynamicSegLib.resources import cache_folder
 from DynamicSegLib.study import Study
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _SLICES = 24  # enough for the check of a lower precision, and quickly written
 
@@ -38,6 +37,7 @@ class WarmUp:
 
     def __init__(self, study: Study, bundle: Bundle) -> None:
         self._study, self._bundle = study, bundle
+        self._extent = Extent.around(study.volumes)
         self._child: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
 
@@ -46,7 +46,7 @@ class WarmUp:
         """Whether OpenVINO will run the bundle on this machine and its models have not been made yet."""
         if not self._bundle.checksum or self._bundle.folder is None or not openvino_backend.is_installed():
             return False
-        return not _marker(self._bundle, self._study.grid.shape[1:]).is_file()
+        return not _marker(self._bundle, self._extent).is_file()
 
     @property
     def running(self) -> bool:
@@ -62,7 +62,10 @@ class WarmUp:
         library = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(part for part in (library, os.environ.get("PYTHONPATH")) if part)
         self._child = subprocess.Popen(
-            [python, "-m", __name__, str(self._bundle.folder), str(self._folder / "slices.npy")],
+            [
+                *(python, "-m", __name__, str(self._bundle.folder), str(self._folder / "slices.npy")),
+                json.dumps(asdict(self._extent)),
+            ],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -85,7 +88,7 @@ class WarmUp:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def make_ready(bundle_folder: str, slices_file: str) -> None:
+def make_ready(bundle_folder: str, slices_file: str, extent_json: str) -> None:
     """What the child does: compile the router and every candidate as a run would, and leave a mark."""
     from DynamicSegLib.bundles import load_bundle
     from DynamicSegLib.methods.registry import start_run
@@ -95,15 +98,17 @@ def make_ready(bundle_folder: str, slices_file: str) -> None:
     _, slices, rows, columns = volumes.shape
     reference = sitk.Image([columns, rows, slices], sitk.sitkUInt8)
     grid = place_working_grid(reference, "axial", (1.0, 1.0), (rows, columns))
-    run = start_run(Study(volumes, bundle.input, grid), bundle)
+    # Of some slices only, so that it cannot be found anew.
+    extent = Extent(**{name: tuple(pair) for name, pair in json.loads(extent_json).items()})
+    run = start_run(Study(volumes, bundle.input, grid), bundle, extent=extent)
     run.route()
     for option in range(1, len(run.costs)):
         run.execution.prepare(option)
-    write_text_whole(_marker(bundle, (rows, columns)), "")
+    write_text_whole(_marker(bundle, extent), "")
 
 
-def _marker(bundle: Bundle, size: "Sequence[int]") -> Path:
-    words = [bundle.checksum, tuple(size), openvino_backend.machine()]
+def _marker(bundle: Bundle, extent: Extent) -> Path:
+    words = [bundle.checksum, extent.slice_size, extent.size, openvino_backend.machine()]
     return cache_folder() / "warm" / hashlib.sha256(repr(words).encode()).hexdigest()[:32]
 
 

@@ -11,6 +11,7 @@ from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.execution import CandidateExecution, Execution
+from DynamicSegLib.extent import Extent
 from DynamicSegLib.methods import med_danet, med_danet_v2, mutualnet
 from DynamicSegLib.methods.staged_execution import DynamicExecution
 from DynamicSegLib.routing import Router
@@ -72,6 +73,7 @@ def start_run(
     precision: str = "auto",
     setting: str = "whole",
     batch: int | None = None,
+    extent: Extent | None = None,
 ) -> Run:
     """A run of `bundle` on `study`, nothing computed yet.
 
@@ -79,6 +81,7 @@ def start_run(
     ----------
     device, backend, precision: see `backends.choice.choose_backend`.
     setting, batch: see `engine.Run`.
+    extent: the part of each slice that candidates see; by default that which holds anything.
 
     Raises
     ------
@@ -86,9 +89,10 @@ def start_run(
     BackendError: the machine lacks what was asked for.
     """
     method = method_of(bundle)
-    size = study.grid.shape[1:]
+    extent = extent or Extent.around(study.volumes)
+    size = extent.size
     agreement = Agreement(
-        study.volumes,
+        extent.cut(study.volumes),
         len(bundle.bank.candidates),
         lambda each: method.make_execution(bundle, each, size, setting),
         f"{bundle.checksum} {setting}" if bundle.checksum else "",
@@ -97,4 +101,5 @@ def start_run(
     # Decisions stay those of float32: the router takes a thousandth of the bank's time.
     exact = choose_backend(chosen.facts.name, chosen.facts.device, "fp32")
     execution = method.make_execution(bundle, chosen, size, setting)
-    return Run(study, bundle, method.make_router(bundle, exact, size), chosen, setting, batch, execution)
+    router = method.make_router(bundle, exact, extent.slice_size)
+    return Run(study, bundle, router, chosen, setting, batch, execution, extent)

@@ -15,9 +15,10 @@ from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cleaning import Cleaning, SmallLabel, changes, clean
 from DynamicSegLib.engine import Run, Step
 from DynamicSegLib.errors import BackendError, BudgetError, BundleError
+from DynamicSegLib.extent import Extent
 from DynamicSegLib.methods.registry import start_run
 from DynamicSegLib.study import Study, build_study
-from Testing.tiny import SLICES, head_images, write_tiny_bundle
+from Testing.tiny import COLUMNS, ROWS, SLICES, head_images, write_tiny_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +199,57 @@ def test_seconds_learn_from_what_really_ran(study: Study, bundle: Bundle) -> Non
     finish(run, plan_of(run, [1] * SLICES))
     assert run.calibration.milliseconds[0] < 1e6 and run.calibration.milliseconds[1] == 1e6
     assert started(study, bundle).calibration.milliseconds == run.calibration.milliseconds
+
+
+PART = Extent((8, 0), (24, 24), (ROWS, COLUMNS))
+
+
+def test_candidates_run_on_the_extent_and_their_labels_return_to_their_place(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle, extent=PART)
+    finish(run, plan_of(run, [0, 1] * 6))
+    result = run.segmentation()
+    network = bundle.bank.candidates[0].build().eval()
+    values = np.array([0, 1, 2, 4], np.uint8)
+    for index in range(SLICES):
+        expected = np.zeros((ROWS, COLUMNS), np.uint8)
+        if index % 2:
+            with torch.no_grad():
+                logits = network(torch.from_numpy(study.volumes[None, :, index, 8:32, :24].copy()))
+            expected[8:32, :24] = values[logits.argmax(1)[0].numpy()]
+        np.testing.assert_array_equal(result.labels[index], expected)
+    assert result.labels.any()
+
+
+def test_costs_are_those_of_the_extent_and_the_router_sees_whole_slices(study: Study, bundle: Bundle) -> None:
+    part, whole = started(study, bundle, extent=PART), started(study, bundle)
+    assert part.costs == bundle.bank.costs((24, 24)) and part.costs[1].macs < whole.costs[1].macs
+    assert part.router_cost == whole.router_cost
+    np.testing.assert_array_equal(part.route().quality, whole.route().quality)
+    plan = part.plan(Budget.parse("100%"))
+    assert part.smallest_budget_macs + plan.cost <= SLICES * part.costs[2].macs
+    assert part.segmentation().summary()["extent"] == {"row": 8, "column": 0, "rows": 24, "columns": 24}
+
+
+def test_a_small_head_on_a_large_slice_is_run_around_the_head(bundle: Bundle) -> None:
+    roomy = replace(bundle, input=replace(bundle.input, size=(200, 160)))
+    study = build_study(head_images(), roomy.input)
+    run = started(study, roomy)
+    # The head is 29 x 23 pixels around (100, 80): 128 pixels at least, on the networks' grid of 8.
+    assert run.extent == Extent((32, 16), (128, 128), (200, 160))
+    finish(run, plan_of(run, [1] * SLICES))
+    assert run.segmentation().labels.shape == (SLICES, 200, 160)
+
+
+def test_crop_boxes_are_counted_from_the_slice_s_own_corner(study: Study, tmp_path: Path) -> None:
+    from Testing.tiny_methods import write_tiny_v2_bundle
+
+    run = started(study, write_tiny_v2_bundle(tmp_path), extent=PART)
+    finish(run, plan_of(run, [1] * SLICES))
+    inside = run.execution.run(1, study.volumes[:, 3:5, 8:32, :24].swapaxes(0, 1)).extras
+    for own, decision in zip(inside, run.segmentation().decisions[3:5], strict=True):
+        assert decision.extra["crop_row"] == own["crop_row"] + 8
+        assert decision.extra["crop_column"] == own["crop_column"]
+        assert decision.extra["crop_rows"] == own["crop_rows"] == 16
 
 
 def test_windows_are_counted_and_run_as_windows(study: Study, bundle: Bundle) -> None:
