@@ -68,6 +68,13 @@ class Cleaning:
         }
         return Cleaning(self.smallest_island_ml, rules)
 
+    @property
+    def key(self) -> str:
+        """Names a folder of results of labels that were cleaned in this way."""
+        small = self.smallest_label_ml.items()
+        rules = [f"{value}-below-{rule.millilitres!r}-is-{rule.becomes}" for value, rule in small]
+        return "-".join(["cleaned", repr(self.smallest_island_ml), *sorted(rules)])
+
     def to_plain(self) -> dict[str, Any]:
         """What `bundle.json` holds; `parse_cleaning` reads it."""
         rules = {str(value): asdict(rule) for value, rule in self.smallest_label_ml.items()}

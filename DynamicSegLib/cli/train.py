@@ -33,6 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_stage(stages, "v2-folds", _v2_folds, "cross-validate Med-DANet V2 and its ablations, and write the bundle")
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
+    _add_cleaning(stages)
     _add_stage(stages, "budgets", _budgets, "compare ways to spend a budget on held-out cases: table and figure")
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
     _add_stage(stages, "query-table", _query_table, "measure every configuration of finished slimmable networks")
@@ -46,7 +47,7 @@ def _add_stage(
     function: Callable[[argparse.Namespace], int],
     help_text: str,
     fine_tuning: bool = False,
-) -> None:
+) -> argparse.ArgumentParser:
     parser = stages.add_parser(name, help=help_text)
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="YAML, see DynamicSegLib/training/configs"
@@ -61,6 +62,7 @@ def _add_stage(
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: torch's)")
     parser.set_defaults(func=function)
+    return parser
 
 
 def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -71,6 +73,14 @@ def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--task", default="glioma", help="glioma, or a YAML file that describes another task")
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds, drawn by patient (default: 5)")
     parser.set_defaults(func=_pack)
+
+
+def _add_cleaning(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "try thresholds of cleaning (islands, labels that a case may lack) on held-out cases: tables"
+    parser = _add_stage(stages, "cleaning", _cleaning, text)
+    parser.add_argument(
+        "--folds", action="store_true", help="FILE configures a cross-validation (train folds), not a bundle"
+    )
 
 
 def _add_parts(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -132,17 +142,21 @@ def _decision(options: argparse.Namespace) -> int:
 
 def _mutual(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.mutual_config import MutualConfig
-    from DynamicSegLib.training.mutual_stages import train_mutual
+    from DynamicSegLib.training.mutual_stages import shared_state, train_mutual
 
-    train_mutual(_config(options, MutualConfig), _device(options), options.bundle)
+    config = _config(options, MutualConfig)
+    initial = None if options.bundle is None else shared_state(options.bundle, config)
+    train_mutual(config, _device(options), initial)
     return 0
 
 
 def _v2(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.v2_config import V2Config
-    from DynamicSegLib.training.v2_run import train_v2
+    from DynamicSegLib.training.v2_run import base_state, train_v2
 
-    train_v2(_config(options, V2Config), _device(options), options.bundle)
+    config = _config(options, V2Config)
+    base = None if options.bundle is None else base_state(options.bundle, config)
+    train_v2(config, _device(options), base)
     return 0
 
 
@@ -159,6 +173,20 @@ def _bundle(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.config import BundleConfig
 
     stages.make_bundle(_config(options, BundleConfig), _device(options), _note)
+    return 0
+
+
+def _cleaning(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.cleaning_choice import trial_markdown
+    from DynamicSegLib.training.config import BundleConfig, FoldsConfig
+    from DynamicSegLib.training.folds import CrossValidation
+    from DynamicSegLib.training.stages import try_cleaning
+
+    if options.folds:
+        trial = CrossValidation(_config(options, FoldsConfig), _device(options), _note).try_cleaning()
+    else:
+        trial = try_cleaning(_config(options, BundleConfig), _device(options), _note)
+    print(trial_markdown(trial))
     return 0
 
 

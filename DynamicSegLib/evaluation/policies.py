@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,14 @@ def activation_ratio(plans: Sequence[NDArray[np.int64]], names: Sequence[str]) -
     return {name: float((options == index).mean()) for index, name in enumerate(("skip", *names))}
 
 
+class Reached(Protocol):
+    """Anything that knows what plans reach on a case: `Overlaps`, or labels that are cleaned first."""
+
+    def volume_dice(self, options: NDArray[np.int64]) -> dict[str, float]:
+        """Dice of the volume that a plan gives (option 0 skips), by structure."""
+        ...
+
+
 @dataclass(frozen=True)
 class CurveMeasurement:
     """One budget over several cases: `share` of the costliest candidate everywhere, mean macs a case, Dice promised and
@@ -93,13 +102,13 @@ class CurveMeasurement:
 
 
 def measure_curve(
-    predictions: Sequence[Prediction], overlaps: Sequence[Overlaps], prices: Prices, shares: Sequence[float]
+    predictions: Sequence[Prediction], results: Sequence[Reached], prices: Prices, shares: Sequence[float]
 ) -> list[CurveMeasurement]:
     """Quality against cost: the plan within each budget, on every case; the router's cost is part of the budget."""
     points = []
     for share in shares:
         macs, promised, reached = [], [], []
-        for prediction, measured in zip(predictions, overlaps, strict=True):
+        for prediction, measured in zip(predictions, results, strict=True):
             budget = Budget.parse(f"{share * 100}%").macs(prediction.slices, max(prices.macs))
             left = budget - prices.router.macs * prediction.slices
             if left < 0:

@@ -12,3 +12,5 @@ LABELS = (
     Label(4, "Enhancing tumor", (240, 160, 50), Code("SCT", "86049000", "Neoplasm, Primary"), _ABNORMAL),
 )
 REGIONS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
+OPTIONAL = {4: 1}
+"""Some gliomas do not enhance; what little is then found falsely is taken for necrosis (Isensee et al. 2020)."""

@@ -118,6 +118,12 @@ class Slimmable(nn.Module):
             raise BundleError(f"The weights do not fit the slimmable network ({error}).") from error
 
 
+def shared_from_plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a plain network as a shared state, to start training from: without statistics."""
+    kept = (".running_mean", ".running_var", ".num_batches_tracked")
+    return {f"network.{name}": tensor for name, tensor in state.items() if not name.endswith(kept)}
+
+
 def part_of(shared: Mapping[str, Tensor], configurations: Collection[str]) -> dict[str, Tensor]:
     """A shared state (`Slimmable.shared_state`) with the statistics of some configurations only, by name."""
     kept = tuple(f"{_STATISTICS}{name}/" for name in configurations)

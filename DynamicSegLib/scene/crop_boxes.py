@@ -23,7 +23,7 @@ from DynamicSegLib.segmentation import Decision, Segmentation
 Node = Any
 
 CORNERS = 4
-LINE_PIXELS = 2
+LINE_PIXELS = 3
 # Of half a slice: walls that touched would be drawn twice where a view lies between two slices.
 HEIGHT = 0.499
 

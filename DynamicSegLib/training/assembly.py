@@ -11,7 +11,7 @@ from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
 from DynamicSegLib.bundles import write_bundle
 from DynamicSegLib.evaluation.decisions import calibration, judge_decisions
-from DynamicSegLib.evaluation.policies import DYNAMIC, Prices, activation_ratio, measure_curve
+from DynamicSegLib.evaluation.policies import DYNAMIC, Prices, Reached, activation_ratio, measure_curve
 from DynamicSegLib.evaluation.tables import markdown, policy_rows
 from DynamicSegLib.networks.decision import DecisionNetwork
 from DynamicSegLib.routing import Prediction
@@ -28,7 +28,10 @@ _LOGIT_LIMIT = 1e-4
 
 @dataclass(frozen=True)
 class Assembly:
-    """A bank, its decision network, and what held-out cases say of them."""
+    """A bank, its decision network, and what held-out cases say of them.
+
+    `reached`: what any plan reaches on each of them, with labels cleaned as the configuration says.
+    """
 
     config: BundleConfig
     task: Task
@@ -36,13 +39,13 @@ class Assembly:
     network: DecisionNetwork
     validations: Sequence[CaseValidation]
     prices: Prices
+    reached: Sequence[Reached]
 
     def write(self, report: Callable[[str], None] = lambda text: None) -> Bundle:
         """Calibrate, measure the curve, write the bundle with its model card, read it back."""
         names = [candidate.name for candidate in self.bank.candidates]
         calibrated = calibrated_each(self.validations)
-        overlaps = [held.overlaps for held in self.validations]
-        points = measure_curve(calibrated, overlaps, self.prices, SHARES)
+        points = measure_curve(calibrated, self.reached, self.prices, SHARES)
         apply_calibration(self.network, *_fit(self.validations))
         bundle = Bundle(
             name=self.config.name,
@@ -55,6 +58,7 @@ class Assembly:
             regions=self.task.regions,
             curve=tuple(CurvePoint(p.share, p.macs, p.predicted, p.measured) for p in points),
             facts=self.config.facts,
+            cleaning=self.task.cleaning(self.config.cleaning),
         )
         costs = dict(zip(names, self.prices.options[1:], strict=True)) | {"(router)": self.prices.router}
         card = model_card(bundle, costs, self._figures(calibrated, names), self.config.training)

@@ -29,11 +29,35 @@ def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures,
         f"**Intended use.** {facts.get('intended_use', 'Research only, not for diagnosis.')}",
         f"**Licence.** {facts.get('licence', 'not stated')}",
         *(f"## {heading}\n\n{text}" for heading, text in training.items()),
+        _cleaning(bundle),
         _costs(bundle, prices),
         _validation(figures),
         _decisions(figures),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _cleaning(bundle: Bundle) -> str:
+    cleaning = bundle.cleaning
+    if cleaning is None:
+        return ""
+    names = {label.value: label.name for label in bundle.labels}
+    lines = ["## Cleaning after the networks", ""]
+    if cleaning.smallest_island_ml:
+        lines.append(
+            f"- Connected parts of less than {cleaning.smallest_island_ml:g} mL become background; the largest part "
+            "always stays."
+        )
+    lines += [
+        f"- {names[value]} of less than {rule.millilitres:g} mL in the whole case becomes {names[rule.becomes]}."
+        for value, rule in cleaning.smallest_label_ml.items()
+    ]
+    lines += [
+        "",
+        "Dice and distances of cases are of cleaned labels; what is said of single slices is of labels as the networks "
+        "gave them.",
+    ]
+    return "\n".join(lines)
 
 
 def _costs(bundle: Bundle, prices: Mapping[str, Cost]) -> str:

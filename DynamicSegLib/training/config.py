@@ -141,6 +141,8 @@ class BundleConfig:
     task: `glioma`, or a YAML file (see `training.task`).
     method: whose bank and router these are (a key of `methods.registry.METHODS`).
     published: table of the paper to print beside (a key of `evaluation.published.TABLES`).
+    cleaning: what is mended after the networks, e.g. `{smallest_island_ml: 0.3, smallest_label_ml: {4: {millilitres:
+        0.1, becomes: 1}}}`; see `cleaning.Cleaning`, and `dynamicseg train cleaning` for the numbers.
     facts: title, description, intended_use, licence, version.
     training: heading -> text for the model card: data, schedule, deviations.
     """
@@ -159,6 +161,7 @@ class BundleConfig:
     storage: Storage = Storage.FLOAT16
     method: str = METHOD
     published: str | None = None
+    cleaning: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     training: dict[str, str] = field(default_factory=dict)
 
@@ -172,6 +175,8 @@ class FoldsConfig:
     output: everything is written below it; finished stages found there are kept.
     cache, cases, extra: as in `DataConfig`; they replace those of the other files.
     bank, decision, bundle: configurations of the stages.
+    held_out: folds to hold out, one after another; all where empty. With fewer, figures are of these folds' cases only,
+        and the decision networks learn from the other cases as the first fold's bank, which saw them, does on them.
     joint: train the candidates together; False trains each alone (Table 8).
     """
 
@@ -182,6 +187,7 @@ class FoldsConfig:
     decision: Path
     bundle: Path
     extra: dict[str, float] = field(default_factory=dict)
+    held_out: tuple[int, ...] = ()
     joint: bool = True
 
 

@@ -18,13 +18,15 @@ from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.training.assembly import load_decision_network
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.cache import CachedCase, open_cases
+from DynamicSegLib.training.cleaning_choice import CleaningTrial, Scores, Thresholds, try_on_cases
 from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig, FoldsConfig, read_config
 from DynamicSegLib.training.decision_run import DecisionRun
 from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, export_bank, read_bank
+from DynamicSegLib.training.fold_runs import Folds, fold_folder
 from DynamicSegLib.training.measuring import measure_cases
 from DynamicSegLib.training.sources import cases_in, chosen_cases
-from DynamicSegLib.training.stages import Report, assemble, class_structures
+from DynamicSegLib.training.stages import Report, assemble, class_cleaning, class_structures
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.validation import CaseValidation, Validator
 from DynamicSegLib.weights import Storage, save_weights
@@ -58,44 +60,45 @@ class CrossValidation:
         self.bank_config = read_config(config.bank, BankConfig)
         self.decision_config = read_config(config.decision, DecisionConfig)
         self.structures = class_structures(read_task(self.decision_config.task))
-        everything = DataConfig(config.cache, config.cases)
-        self.folds = tuple(sorted({row.fold for row in chosen_cases(everything)}))
+        self.cleaning = class_cleaning(read_config(config.bundle, BundleConfig))
+        self.folds = Folds.of(config.cache, config.cases, config.held_out)
 
     def bank(self, held_out: int | None) -> Bank:
         """The bank trained without the fold `held_out` (None: on all cases), trained now if it is not there yet."""
-        name = "all" if held_out is None else f"fold{held_out}"
         jobs = [self.bank_config.candidates]
         if not self.config.joint:
             jobs = [(candidate,) for candidate in self.bank_config.candidates]
         folders = []
         for candidates in jobs:
             label = "bank" if self.config.joint else f"bank-{candidates[0].name}"
-            folder = self.config.output / name / label
-            data = replace(self._data(self.bank_config.data), folds=self._others(held_out))
+            folder = fold_folder(self.config.output, held_out) / label
+            data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
             if not (folder / BANK_FILE).is_file():
-                self.report(f"{name}: training {', '.join(c.name for c in candidates)}")
+                self.report(f"{folder.parent.name}: training {', '.join(c.name for c in candidates)}")
                 run = BankRun(replace(self.bank_config, output=folder, data=data, candidates=candidates), self.device)
                 export_bank(folder, candidates, run.train(), run.pool.modalities)
             folders.append(folder)
         return read_bank(*folders)
 
     def overlaps(self, setting: str = "whole") -> dict[str, Overlaps]:
-        """The cross-fitted overlaps of all cases; those of the extra caches come from the first fold's bank."""
+        """What candidates achieve on all cases: on held-out folds cross-fitted, elsewhere by the first fold's bank."""
         found: dict[str, Overlaps] = {}
         folder = self.config.output / f"overlaps-{setting}"
-        for fold in self.folds:
+        for fold in self.folds.every:
             names = self._names(fold)
             cases = open_cases(self.config.cache, names)
-            found |= self._measured(names, cases, self.bank(fold), folder, setting)
+            found |= self._measured(names, cases, self.bank(self.folds.judge_of(fold)), folder, setting)
         for extra in self.config.extra:
             names = cases_in(Path(extra))
-            found |= self._measured(names, open_cases(Path(extra), names), self.bank(self.folds[0]), folder, setting)
+            found |= self._measured(
+                names, open_cases(Path(extra), names), self.bank(self.folds.held_out[0]), folder, setting
+            )
         return found
 
     def decide(self, held_out: int | None, variant: Variant) -> tuple[Bank, Path]:
         """The bank of a fold and the folder of its decision network, trained now if it is not there yet."""
         bank = variant.of(self.bank(held_out))
-        folder = self.config.output / ("all" if held_out is None else f"fold{held_out}") / f"decision-{variant.name}"
+        folder = fold_folder(self.config.output, held_out) / f"decision-{variant.name}"
         if not (folder / "router.safetensors").is_file():
             names = [candidate.name for candidate in self.bank(held_out).candidates]
             kept = [names.index(candidate.name) for candidate in bank.candidates]
@@ -105,7 +108,7 @@ class CrossValidation:
             config = replace(
                 self.decision_config,
                 output=folder,
-                data=replace(self._data(self.decision_config.data), folds=self._others(held_out)),
+                data=replace(self._data(self.decision_config.data), folds=self.folds.others(held_out)),
                 alpha=variant.alpha,
                 softmax=variant.softmax,
                 backbone=variant.backbone,
@@ -116,12 +119,22 @@ class CrossValidation:
         return bank, folder
 
     def validate(self, variant: Variant) -> tuple[Validator, list[CaseValidation]]:
-        """Every case, judged by the networks of its fold. The validator is the last fold's (for costs)."""
+        """Every held-out case, judged by the networks of its fold. The validator is the last fold's (for costs)."""
         results: list[CaseValidation] = []
-        for fold in self.folds:
+        for fold in self.folds.held_out:
             validator = self._validator(fold, variant)
             results += validator.validate(open_cases(self.config.cache, self._names(fold)), self.report)
         return validator, results
+
+    def try_cleaning(self) -> CleaningTrial:
+        """What thresholds of cleaning do to every held-out case; the bundle's own are not looked at."""
+        optional = read_task(self.decision_config.task).optional_classes
+        tried: dict[str, dict[Thresholds, Scores]] = {}
+        for fold in self.folds.held_out:
+            validator = self._validator(fold, Variant(alpha=self.decision_config.alpha))
+            cases = open_cases(self.config.cache, self._names(fold))
+            tried |= try_on_cases(validator, cases, optional, self.report)
+        return CleaningTrial(tried)
 
     def bundle(self) -> Bundle:
         """The bundle: networks trained on all cases, figures and calibration from the cross-validation."""
@@ -133,7 +146,9 @@ class CrossValidation:
         bank, folder = self.decide(held_out, variant)
         network = load_decision_network(folder, variant.backbone, bank)
         kept = folder.parent / f"validation-{variant.name}"
-        return Validator(bank, network, self.structures, variant.alpha, kept, self.device, variant.setting)
+        return Validator(
+            bank, network, self.structures, variant.alpha, kept, self.device, variant.setting, self.cleaning
+        )
 
     def _measured(
         self, names: Sequence[str], cases: Sequence[CachedCase], bank: Bank, folder: Path, setting: str
@@ -143,9 +158,6 @@ class CrossValidation:
 
     def _names(self, fold: int) -> list[str]:
         return [row.case for row in chosen_cases(DataConfig(self.config.cache, self.config.cases, (fold,)))]
-
-    def _others(self, held_out: int | None) -> tuple[int, ...]:
-        return tuple(fold for fold in self.folds if fold != held_out)
 
     def _data(self, data: DataConfig) -> DataConfig:
         return replace(data, cache=self.config.cache, cases=self.config.cases, extra=self.config.extra)

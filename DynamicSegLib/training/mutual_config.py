@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import cos, pi
 from pathlib import Path
+from typing import Any
 
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.slimmable import Configuration
@@ -131,6 +132,7 @@ class QueryTableConfig:
     candidates: how many configurations of the front become a bank (`front.json`) for routing slice by slice.
     distances: compute Hausdorff distances too (seconds a configuration and case).
     timing: measure milliseconds on this machine, with `backend`.
+    cleaning: as in `BundleConfig`.
     """
 
     output: Path
@@ -143,6 +145,7 @@ class QueryTableConfig:
     distances: bool = True
     timing: bool = True
     backend: str = "auto"
+    cleaning: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if len(self.banks) != len(self.folds):
@@ -159,7 +162,10 @@ class MutualFoldsConfig:
     ----------
     output: everything is written below it; finished stages found there are kept.
     mutual, decision, bundle: configurations of the stages (`MutualConfig`, `DecisionConfig`, `BundleConfig`).
-    cache, cases: as in `DataConfig`; they replace those of the other files.
+    cache, cases, extra: as in `DataConfig`; they replace those of the other files.
+    start: folder of Med-DANet's cross-validation (`train folds`) of the same folds: each slimmable network starts from
+        the plain UNet of its base that was trained without the same fold; random weights where None.
+    held_out: as in `FoldsConfig`.
     alone: widths trained by themselves as well, for the comparison that the paper makes.
     narrowed: train the full width without students as well, and narrow it: the collapse that the lecture shows.
     candidates: how many configurations of the front the decision network chooses from.
@@ -180,3 +186,6 @@ class MutualFoldsConfig:
     distances: bool = False
     backend: str = "auto"
     compare: tuple[str, ...] = ()
+    start: Path | None = None
+    extra: dict[str, float] = field(default_factory=dict)
+    held_out: tuple[int, ...] = ()

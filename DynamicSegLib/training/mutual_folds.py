@@ -5,23 +5,26 @@ from whose front the bank of the decision network is taken. From there on it is 
 (`training.folds`). Finished stages are found on disk and not run again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from torch import Tensor
 
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.methods.mutualnet import FACT
 from DynamicSegLib.networks.slimmable import Configuration
+from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
-from DynamicSegLib.training.config import DataConfig, FoldsConfig, read_config
+from DynamicSegLib.training.config import BundleConfig, DataConfig, FoldsConfig, read_config
 from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE
+from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
 from DynamicSegLib.training.folds import cross_validate
 from DynamicSegLib.training.mutual_comparison import write_comparison
 from DynamicSegLib.training.mutual_config import MutualConfig, MutualFoldsConfig, QueryTableConfig
@@ -36,14 +39,15 @@ class MutualFolds:
     def __init__(self, config: MutualFoldsConfig, device: torch.device, report: Report) -> None:
         self.config, self.device, self.report = config, device, report
         self.mutual = read_config(config.mutual, MutualConfig)
-        self.folds = tuple(sorted({row.fold for row in chosen_cases(DataConfig(config.cache, config.cases))}))
+        self.cleaning = read_config(config.bundle, BundleConfig).cleaning
+        self.folds = Folds.of(config.cache, config.cases, config.held_out)
 
     def bundle(self) -> Bundle:
         """Everything: table, comparison, decision networks over a part of the front, bundle."""
         rows = self.table("mutual", self.mutual, timing=True)
         self.compare(rows)
         names = [row.name for row in spread(pareto_front(rows), self.config.candidates)]
-        for held_out in (*self.folds, None):
+        for held_out in (*self.folds.held_out, None):
             folder = self._folder(held_out) / "bank"
             if not (folder / BANK_FILE).is_file():
                 export_part(self._trained("mutual", self.mutual, held_out), folder, names)
@@ -53,15 +57,16 @@ class MutualFolds:
         """The cross-validated query table of one way to train."""
         config = QueryTableConfig(
             self.config.output / f"table-{label}",
-            tuple(self._trained(label, settings, fold) for fold in self.folds),
+            tuple(self._trained(label, settings, fold) for fold in self.folds.held_out),
             self.config.cache,
             self.config.cases,
-            self.folds,
+            self.folds.held_out,
             settings.task,
             self.config.candidates,
             self.config.distances,
             timing,
             self.config.backend,
+            self.cleaning,
         )
         return make_query_table(config, self.device, self.report)
 
@@ -98,13 +103,19 @@ class MutualFolds:
                 settings.data,
                 cache=self.config.cache,
                 cases=self.config.cases,
-                folds=tuple(fold for fold in self.folds if fold != held_out),
+                folds=self.folds.others(held_out),
+                extra=self.config.extra,
             )
-            train_mutual(replace(settings, output=folder, data=data), self.device)
+            train_mutual(replace(settings, output=folder, data=data), self.device, self._start(held_out))
         return folder
 
+    def _start(self, held_out: int | None) -> Mapping[str, Tensor] | None:
+        if self.config.start is None:
+            return None
+        return shared_from_plain(start_of_fold(self.config.start, held_out, "unet2d", {"base": self.mutual.base}))
+
     def _folder(self, held_out: int | None) -> Path:
-        return self.config.output / ("all" if held_out is None else f"fold{held_out}")
+        return fold_folder(self.config.output, held_out)
 
     def _as_bank(self, rows: Sequence[QueryRow]) -> FoldsConfig:
         """The cross-validation of any bank: the banks are there already, so nothing of `bank` is trained."""
@@ -119,6 +130,8 @@ class MutualFolds:
             Path(__file__).parent / "configs" / "paper-bank.yaml",
             self.config.decision,
             described,
+            self.config.extra,
+            self.config.held_out,
         )
 
 

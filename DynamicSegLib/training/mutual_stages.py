@@ -1,7 +1,7 @@
 """The stages of MutualNet's training as functions: what the command line calls."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,13 +10,15 @@ from torch import Tensor
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundles import load_bundle
-from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.methods.mutualnet import METHOD
+from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import DataConfig
 from DynamicSegLib.training.distribution import join_processes, require_one_process
 from DynamicSegLib.training.export import read_bank
+from DynamicSegLib.training.fold_runs import plain_weights
 from DynamicSegLib.training.mutual_config import MutualConfig, QueryTableConfig
 from DynamicSegLib.training.mutual_run import MutualRun, export_mutual
 from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, score_cases, table_markdown
@@ -30,13 +32,13 @@ FRONT_FILE = "front.json"
 Report = Callable[[str], None]
 
 
-def train_mutual(config: MutualConfig, device: torch.device, bundle: str | None = None) -> None:
-    """Train the slimmable network and leave all its configurations in `config.output`.
+def train_mutual(config: MutualConfig, device: torch.device, initial: Mapping[str, Tensor] | None = None) -> None:
+    """Train the slimmable network and leave all its configurations in `config.output`. `initial`: see `MutualRun`.
 
-    A finished run only exports again, e.g. other configurations (`keep`). `bundle`: start from this bundle's weights.
+    A finished run only exports again, e.g. other configurations (`keep`).
     """
     processes = join_processes(device)
-    run = MutualRun(config, device, None if bundle is None else _shared_state(bundle), processes)
+    run = MutualRun(config, device, initial, processes)
     network = run.train().cpu()
     if processes.first:
         size = read_task(config.task).input.size
@@ -49,14 +51,14 @@ def make_query_table(
     """Measure every configuration; write `table.json`, `table.md`, and the chosen part of the front to `front.json`."""
     require_one_process("The query table")
     task = read_task(config.task)
-    structures = class_structures(task)
+    structures, cleaning = class_structures(task), task.class_cleaning(config.cleaning)
     scores = []
     banks = [read_bank(folder) for folder in config.banks]
     for bank, fold in zip(banks, config.folds, strict=True):
         names = [row.case for row in chosen_cases(DataConfig(config.cache, config.cases, (fold,)))]
         cases = open_cases(config.cache, names)
         folder = config.output / f"fold{fold}"
-        scores += score_cases(cases, bank, structures, folder, device, config.distances, report)
+        scores += score_cases(cases, bank, structures, folder, device, config.distances, report, cleaning)
     size = task.input.size
     times = _times(banks[0], size, config.backend, device) if config.timing else None
     rows = query_rows(banks[0], scores, size, times)
@@ -78,10 +80,17 @@ def _times(bank: Bank, size: tuple[int, int], backend: str, device: torch.device
     }
 
 
-def _shared_state(name: str) -> dict[str, Tensor]:
+def shared_state(name: str, config: MutualConfig) -> Mapping[str, Tensor]:
+    """Weights to start from, of a bundle: its slimmable network, or the plain UNet of the same base.
+
+    Raises
+    ------
+    TrainingError: the bundle has neither.
+    """
     bundle = load_bundle(name)
-    files = {candidate.weights for candidate in bundle.bank.candidates}
-    file = files.pop() if len(files) == 1 else None
-    if not isinstance(file, Path):
-        raise TrainingError(f"Bundle {name!r} has no slimmable network to start from: leave out --from.")
-    return load_weights(file)
+    if bundle.method == METHOD:
+        file = bundle.bank.candidates[0].weights
+        assert isinstance(file, Path)
+        return load_weights(file)
+    plain = plain_weights(bundle.bank.candidates, "unet2d", {"base": config.base}, f"Bundle {name!r}")
+    return shared_from_plain(plain)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bank import Bank, Candidate
+from DynamicSegLib.cleaning import Cleaning, clean
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.metrics import score_volume
 from DynamicSegLib.evaluation.structures import Structures
@@ -19,6 +20,7 @@ from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.networks.classes import ClassesOnly
 from DynamicSegLib.query_table import QueryRow, pareto_front, rank_correlation
 from DynamicSegLib.training.cache import CachedCase
+from DynamicSegLib.training.found_labels import results_folder
 from DynamicSegLib.training.measuring import run_bank
 
 Report = Callable[[str], None]
@@ -36,18 +38,19 @@ def score_cases(
     device: torch.device,
     distances: bool,
     report: Report = lambda text: None,
+    cleaning: Cleaning | None = None,
 ) -> list[Scores]:
     """What each candidate reaches on each case, kept in `folder`; what is there already is read.
 
-    `structures`: in class indices. The bank must not have seen the cases in training.
+    `structures`, `cleaning`: in class indices. The bank must not have seen the cases in training.
     """
     networks: list[nn.Module] = []
     measured = []
     for case in cases:
-        path = folder / f"{case.record.case}.json"
+        path = results_folder(folder, cleaning) / f"{case.record.case}.json"
         if not path.is_file():
             networks = networks or [candidate.build().to(device).eval() for candidate in bank.candidates]
-            write_text_whole(path, json.dumps(_score(case, bank, networks, structures, device, distances)))
+            write_text_whole(path, json.dumps(_score(case, bank, networks, structures, device, distances, cleaning)))
             report(f"{case.record.case}: measured")
         scores: Scores = json.loads(path.read_text(encoding="utf-8"))
         lacking = [candidate.name for candidate in bank.candidates if candidate.name not in scores]
@@ -64,8 +67,10 @@ def _score(
     structures: Structures,
     device: torch.device,
     distances: bool,
+    cleaning: Cleaning | None,
 ) -> dict[str, dict[str, list[float]]]:
-    results, reference = run_bank(case.volumes(), networks, device), case.classes()
+    found, reference = run_bank(case.volumes(), networks, device), case.classes()
+    results = found if cleaning is None else [clean(each, case.record.spacing_mm, cleaning) for each in found]
     names = [candidate.name for candidate in bank.candidates]
     if not distances:
         truth, classes = torch.from_numpy(reference).to(device), case.record.classes

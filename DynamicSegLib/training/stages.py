@@ -9,13 +9,15 @@ from torch import Tensor
 
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.cleaning import Cleaning
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.budget_rules import HeldOut, RuleRow, compare_rules
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.training.assembly import Assembly, calibrated_each, load_decision_network
 from DynamicSegLib.training.bank_run import BankRun
-from DynamicSegLib.training.cache import open_case, open_cases
+from DynamicSegLib.training.cache import CachedCase, open_case, open_cases
+from DynamicSegLib.training.cleaning_choice import CleaningTrial, try_on_cases
 from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig
 from DynamicSegLib.training.decision_run import DecisionRun
 from DynamicSegLib.training.distribution import join_processes, require_one_process
@@ -58,12 +60,26 @@ def train_decision(
 
 def validate(config: BundleConfig, device: torch.device, report: Report) -> tuple[Validator, list[CaseValidation]]:
     """Bank and decision network of finished runs on the held-out cases."""
+    validator = _validator(config, device)
+    return validator, validator.validate(_held_out(config), report)
+
+
+def try_cleaning(config: BundleConfig, device: torch.device, report: Report) -> CleaningTrial:
+    """What thresholds of cleaning do to the held-out cases; the configuration's own are not looked at."""
+    tried = try_on_cases(_validator(config, device), _held_out(config), read_task(config.task).optional_classes, report)
+    return CleaningTrial(tried)
+
+
+def _validator(config: BundleConfig, device: torch.device) -> Validator:
     bank = read_bank(*config.banks)
     network = load_decision_network(config.decision, config.backbone, bank)
-    structures = class_structures(read_task(config.task))
-    validator = Validator(bank, network, structures, config.alpha, config.validation, device)
+    structures, cleaning = class_structures(read_task(config.task)), class_cleaning(config)
+    return Validator(bank, network, structures, config.alpha, config.validation, device, cleaning=cleaning)
+
+
+def _held_out(config: BundleConfig) -> list[CachedCase]:
     names = [row.case for row in chosen_cases(DataConfig(config.cache, config.cases, config.folds))]
-    return validator, validator.validate(open_cases(config.cache, names), report)
+    return open_cases(config.cache, names)
 
 
 def make_bundle(config: BundleConfig, device: torch.device, report: Report) -> Bundle:
@@ -77,7 +93,8 @@ def assemble(config: BundleConfig, validator: Validator, held_out: Sequence[Case
     task = read_task(config.task)
     network = validator.network.cpu()
     prices = replace(validator, network=network).prices(task.input.size)
-    return Assembly(config, task, validator.bank, network, held_out, prices).write(report)
+    reached = [validator.reached(held) for held in held_out]
+    return Assembly(config, task, validator.bank, network, held_out, prices, reached).write(report)
 
 
 def compare_budget_rules(config: BundleConfig, device: torch.device, report: Report) -> list[RuleRow]:
@@ -89,9 +106,14 @@ def compare_budget_rules(config: BundleConfig, device: torch.device, report: Rep
     return compare_rules(cases, validator.prices(read_task(config.task).input.size), names)
 
 
+def class_cleaning(config: BundleConfig) -> Cleaning | None:
+    """What the bundle's labels will go through, in class indices."""
+    return read_task(config.task).class_cleaning(config.cleaning)
+
+
 def class_structures(task: Task) -> Structures:
     """The task's regions, or its single labels, in class indices."""
-    index = {label.value: position + 1 for position, label in enumerate(task.labels)}
+    index = task.class_of_value
     regions = dict(task.regions) or {label.name: (label.value,) for label in task.labels}
     return Structures({name: tuple(index[v] for v in values) for name, values in regions.items()})
 

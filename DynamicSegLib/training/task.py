@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from DynamicSegLib.bundle import Code, Label
+from DynamicSegLib.cleaning import Cleaning, parse_cleaning
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.methods import glioma
 from DynamicSegLib.normalisation import Normalisation
@@ -17,17 +19,41 @@ from DynamicSegLib.training.config import read_config
 
 @dataclass(frozen=True)
 class Task:
-    """Input, labels in class order, and regions for evaluation (unions of label values)."""
+    """Input, labels in class order, and regions for evaluation (unions of label values).
+
+    `optional`: values of labels that a case may lack, and what the few voxels that are then found falsely become.
+    """
 
     name: str
     input: InputSpec
     labels: tuple[Label, ...]
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    optional: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
         """Classes of the networks, background included."""
         return len(self.labels) + 1
+
+    @property
+    def class_of_value(self) -> dict[int, int]:
+        """Class index by label value."""
+        return {label.value: index + 1 for index, label in enumerate(self.labels)}
+
+    def cleaning(self, rules: Mapping[str, Any] | None) -> Cleaning | None:
+        """The rules of a bundle's configuration, in label values; BundleError where they do not fit the task."""
+        return parse_cleaning(rules, list(self.class_of_value), f"task {self.name!r}")
+
+    @property
+    def optional_classes(self) -> dict[int, int]:
+        """`optional` in class indices."""
+        index = self.class_of_value
+        return {index[value]: index[becomes] for value, becomes in self.optional.items()}
+
+    def class_cleaning(self, rules: Mapping[str, Any] | None) -> Cleaning | None:
+        """The same in class indices."""
+        cleaning = self.cleaning(rules)
+        return None if cleaning is None else cleaning.renumbered(self.class_of_value)
 
     def class_indices(
         self, values: NDArray[np.uint8], case: str, same: Mapping[int, int] | None = None
@@ -42,7 +68,7 @@ class Task:
         ------
         TrainingError: a value that is neither the task's nor in `same`.
         """
-        table = {0: 0, **{label.value: index + 1 for index, label in enumerate(self.labels)}}
+        table = {0: 0, **self.class_of_value}
         mapping = dict(same or {})
         result = np.zeros(values.shape, np.uint8)
         for value in np.unique(values):
@@ -56,7 +82,7 @@ class Task:
         return result
 
 
-GLIOMA = Task("glioma", glioma.INPUT, glioma.LABELS, glioma.REGIONS)
+GLIOMA = Task("glioma", glioma.INPUT, glioma.LABELS, glioma.REGIONS, glioma.OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -84,6 +110,7 @@ class _TaskFields:
     input: _InputFields
     labels: tuple[_LabelFields, ...]
     regions: dict[str, list[int]] = field(default_factory=dict)
+    optional: dict[int, int] = field(default_factory=dict)
 
 
 def read_task(name_or_file: str) -> Task:
@@ -93,4 +120,4 @@ def read_task(name_or_file: str) -> Task:
     fields = read_config(Path(name_or_file), _TaskFields)
     labels = tuple(Label(**vars(label)) for label in fields.labels)
     regions = {name: tuple(values) for name, values in fields.regions.items()}
-    return Task(fields.name, InputSpec(**vars(fields.input)), labels, regions)
+    return Task(fields.name, InputSpec(**vars(fields.input)), labels, regions, fields.optional)

@@ -19,13 +19,14 @@ class V2FoldsConfig:
     Parameters
     ----------
     output: everything is written below it; finished stages found there are kept.
-    cache, cases: as in `DataConfig`; they replace those of the other files.
+    cache, cases, extra: as in `DataConfig`; they replace those of the other files.
     v2, decision, bundle: configurations of the stages.
     ablations: rows of Table 3a to train besides S+Q: `S`, `Q`, `baseline`.
     refit: train the router anew on what the finished networks achieve on cases they did not see; False keeps the policy
         network as it was trained with them, as the paper does.
-    start: bundle whose plain base network the folds start from (saves the first phase; only for bundles trained on
-        none of these cases); random weights where None.
+    start: folder of Med-DANet's cross-validation (`train folds`) of the same folds: each run starts from the plain base
+        network that was trained without the same fold, and the first phase can be short; random weights where None.
+    held_out: as in `FoldsConfig`.
     """
 
     output: Path
@@ -36,7 +37,9 @@ class V2FoldsConfig:
     bundle: Path
     ablations: tuple[str, ...] = ()
     refit: bool = False
-    start: str | None = None
+    start: Path | None = None
+    extra: dict[str, float] = field(default_factory=dict)
+    held_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

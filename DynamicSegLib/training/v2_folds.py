@@ -7,11 +7,13 @@ disk and not run again.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 import yaml
+from torch import Tensor
 
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.backends.torch_backend import TorchBackend
@@ -19,16 +21,18 @@ from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.med_danet_v2 import METHOD
 from DynamicSegLib.training.cache import open_case
-from DynamicSegLib.training.config import DataConfig, FoldsConfig, read_config
+from DynamicSegLib.training.config import BundleConfig, DataConfig, FoldsConfig, read_config
 from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, read_bank
+from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
 from DynamicSegLib.training.folds import cross_validate
+from DynamicSegLib.training.found_labels import results_folder
 from DynamicSegLib.training.sources import chosen_cases
 from DynamicSegLib.training.stages import Report
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.v2_config import V2Config, V2FoldsConfig
 from DynamicSegLib.training.v2_judging import CaseFigures, judge, milliseconds_a_slice, table_markdown
-from DynamicSegLib.training.v2_run import ROUTER_FILE, train_v2
+from DynamicSegLib.training.v2_run import ROUTER_FILE, base_arguments, train_v2
 
 FULL = "S+Q"
 VARIANTS = {"baseline": (False, False), "S": (True, False), "Q": (False, True), FULL: (True, True)}
@@ -43,9 +47,10 @@ class V2Folds:
         self.config, self.device, self.report = config, device, report
         self.v2 = read_config(config.v2, V2Config)
         self.task = read_task(self.v2.task)
+        self.cleaning = self.task.cleaning(read_config(config.bundle, BundleConfig).cleaning)
+        self.folds = Folds.of(config.cache, config.cases, config.held_out)
         rows = chosen_cases(DataConfig(config.cache, config.cases))
-        self.folds = tuple(sorted({row.fold for row in rows}))
-        self.cases = {fold: [row.case for row in rows if row.fold == fold] for fold in self.folds}
+        self.cases = {fold: [row.case for row in rows if row.fold == fold] for fold in self.folds.held_out}
 
     def run(self) -> str:
         """Everything. Returns Table 3a, Markdown, also left in `table.md`; the bundle is written on the way."""
@@ -55,7 +60,7 @@ class V2Folds:
         figures, times = {}, {}
         for name in names:
             figures[name] = self.figures(name)
-            fold = self.folds[0]
+            fold = self.folds.held_out[0]
             case = open_case(self.config.cache / self.cases[fold][0])
             times[name] = milliseconds_a_slice(self._bundle_of(name, fold), case, backend)
         table = table_markdown(figures, times, where)
@@ -64,12 +69,12 @@ class V2Folds:
         return table
 
     def figures(self, variant: str) -> list[CaseFigures]:
-        """Every case by the networks of its fold, kept case by case."""
+        """Every held-out case by the networks of its fold, kept case by case."""
         found = []
-        for fold in self.folds:
+        for fold in self.folds.held_out:
             bundle = self._bundle_of(variant, fold)
             for case in self.cases[fold]:
-                path = self.config.output / "figures" / variant / f"{case}.json"
+                path = results_folder(self.config.output / "figures", self.cleaning) / variant / f"{case}.json"
                 if not path.is_file():
                     backend = TorchBackend(str(self.device), "fp32", "validation")
                     judged = judge(bundle, open_case(self.config.cache / case), self.task, backend)
@@ -80,7 +85,7 @@ class V2Folds:
 
     def bundle(self) -> Bundle:
         """The bundle of S+Q on all cases, with curve, calibration and card of the cross-validation."""
-        for held_out in (*self.folds, None):
+        for held_out in (*self.folds.held_out, None):
             folder = self.trained(FULL, held_out)
             decided = folder.parent / "decision-final" / ROUTER_FILE
             if not self.config.refit and not decided.is_file():
@@ -99,24 +104,37 @@ class V2Folds:
             described,
             self.config.decision,
             self.config.bundle,
+            self.config.extra,
+            self.config.held_out,
         )
         return cross_validate(folds, self.device, self.report)
 
     def trained(self, variant: str, held_out: int | None) -> Path:
         """Folder of one variant without a fold (None: on all cases), trained now if it is not there yet."""
         root = self.config.output if variant == FULL else self.config.output / variant
-        folder = root / ("all" if held_out is None else f"fold{held_out}") / "bank"
+        folder = fold_folder(root, held_out) / "bank"
         if not (folder / BANK_FILE).is_file():
             spatial, quantised = VARIANTS[variant]
-            others = tuple(fold for fold in self.folds if fold != held_out)
-            data = replace(self.v2.data, cache=self.config.cache, cases=self.config.cases, folds=others)
+            data = replace(
+                self.v2.data,
+                cache=self.config.cache,
+                cases=self.config.cases,
+                folds=self.folds.others(held_out),
+                extra=self.config.extra,
+            )
             self.report(f"{folder.parent.name}: training {variant}")
             config = replace(self.v2, output=folder, data=data, spatial=spatial, quantised=quantised)
-            train_v2(config, self.device, self.config.start)
+            train_v2(config, self.device, self._start(held_out))
         return folder
+
+    def _start(self, held_out: int | None) -> Mapping[str, Tensor] | None:
+        if self.config.start is None:
+            return None
+        return start_of_fold(self.config.start, held_out, self.v2.base, base_arguments(self.v2))
 
     def _bundle_of(self, variant: str, fold: int) -> Bundle:
         folder = self.trained(variant, fold)
         weights = folder / ROUTER_FILE
         router = RouterSpec(self.v2.backbone, {}, weights) if weights.is_file() else None
-        return Bundle(variant, METHOD, self.task.input, self.task.labels, read_bank(folder), router)
+        bank = read_bank(folder)
+        return Bundle(variant, METHOD, self.task.input, self.task.labels, bank, router, cleaning=self.cleaning)

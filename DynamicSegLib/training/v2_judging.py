@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.cleaning import clean
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.evaluation.metrics import score_volume
 from DynamicSegLib.methods.med_danet import make_router
@@ -74,9 +75,11 @@ def slices_of(case: CachedCase) -> NDArray[np.float32]:
 
 
 def judge(bundle: Bundle, case: CachedCase, task: Task, backend: Backend) -> CaseFigures:
-    """Run and score one case."""
+    """Run and score one case, its labels cleaned as the bundle says."""
     slices = slices_of(case)
     classes, costs = CaseRunner(bundle, backend, (slices.shape[2], slices.shape[3])).run(slices)
+    cleaning = None if bundle.cleaning is None else bundle.cleaning.renumbered(task.class_of_value)
+    classes = clean(classes, case.record.spacing_mm, cleaning)
     scores = score_volume(classes, case.classes(), class_structures(task), case.record.spacing_mm)
     return CaseFigures(
         case.record.case,

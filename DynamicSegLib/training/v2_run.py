@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from DynamicSegLib.training.averaging import RunningAverage
 from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
 from DynamicSegLib.training.distribution import Processes, join_processes
 from DynamicSegLib.training.export import BANK_FILE
+from DynamicSegLib.training.fold_runs import plain_weights
 from DynamicSegLib.training.progress import RunLog
 from DynamicSegLib.training.sampling import step_generator
 from DynamicSegLib.training.schedule import Schedule
@@ -23,7 +23,7 @@ from DynamicSegLib.training.sources import open_sources
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.v2_config import V2Config
 from DynamicSegLib.training.v2_model import Prices, V2Loss, build_model, describe, foreground_centre
-from DynamicSegLib.weights import Storage, load_weights, save_weights
+from DynamicSegLib.weights import Storage, save_weights
 
 WEIGHTS_FILE = "dynamic.safetensors"
 ROUTER_FILE = "router.safetensors"
@@ -157,13 +157,10 @@ class V2Run:
         return self._wrapped
 
 
-def train_v2(config: V2Config, device: torch.device, bundle: str | None = None) -> None:
-    """Train, and leave a bank and a router in `config.output` that the later stages read.
-
-    bundle: start from a bundle's plain base network: the candidate of Med-DANet's bank with the same shape.
-    """
+def train_v2(config: V2Config, device: torch.device, base: Mapping[str, Tensor] | None = None) -> None:
+    """Train, and leave a bank and a router in `config.output` that the later stages read. `base`: see `V2Run`."""
     processes = join_processes(device)
-    run = V2Run(config, device, None if bundle is None else base_state(bundle, config), processes)
+    run = V2Run(config, device, base, processes)
     state = run.train()
     if processes.first:
         export_v2(config, run, state)
@@ -188,7 +185,7 @@ def export_v2(config: V2Config, run: V2Run, state: Mapping[str, Tensor]) -> None
 
 
 def base_state(name: str, config: V2Config) -> Mapping[str, Tensor]:
-    """Weights of the base network from a bundle.
+    """Weights of the base network from a bundle: of this method, or the candidate of Med-DANet's bank of that shape.
 
     Raises
     ------
@@ -197,11 +194,10 @@ def base_state(name: str, config: V2Config) -> Mapping[str, Tensor]:
     bundle = load_bundle(name)
     if bundle.method == METHOD:
         return network_of(bundle).segmentation.network.state_dict()
-    wanted = {key: config.arguments[key] for key in ("layers",) if key in config.arguments}
-    wanted["base"] = config.arguments.get("width", 16)
-    for candidate in bundle.bank.candidates:
-        own = {"base": 16, "layers": 4, **candidate.arguments}
-        if candidate.network == config.base and all(own[key] == value for key, value in wanted.items()):
-            assert isinstance(candidate.weights, Path)
-            return load_weights(candidate.weights)
-    raise TrainingError(f"Bundle {name!r} has no {config.base} with {wanted} to start from: leave out --from.")
+    return plain_weights(bundle.bank.candidates, config.base, base_arguments(config), f"Bundle {name!r}")
+
+
+def base_arguments(config: V2Config) -> dict[str, int]:
+    """Width and layers of the base network, named as a plain candidate names them."""
+    renamed = {"width": "base", "layers": "layers"}
+    return {own: config.arguments[name] for name, own in renamed.items() if name in config.arguments}

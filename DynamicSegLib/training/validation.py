@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,17 @@ from torch import nn
 
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.bank import Bank
+from DynamicSegLib.cleaning import Cleaning
 from DynamicSegLib.cost import Cost, count
-from DynamicSegLib.evaluation.metrics import Score, score_volume
+from DynamicSegLib.evaluation.metrics import Score
 from DynamicSegLib.evaluation.overlaps import Overlaps
-from DynamicSegLib.evaluation.policies import Prices, compose, policies
+from DynamicSegLib.evaluation.policies import Prices, Reached, policies
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.networks.decision import DecisionNetwork
 from DynamicSegLib.routing import DecisionRouter, Prediction
 from DynamicSegLib.training.cache import CachedCase
+from DynamicSegLib.training.found_labels import CleanedLabels, FoundLabels, results_folder
 from DynamicSegLib.training.measuring import run_bank
 
 
@@ -28,7 +31,9 @@ from DynamicSegLib.training.measuring import run_bank
 class CaseValidation:
     """One held-out case.
 
-    plans: options by policy. scores: by policy and structure. size: in plane, (rows, columns).
+    plans: options by policy. scores: by policy and structure, of cleaned labels where the validator cleans.
+    overlaps: of the labels as the networks gave them, slice by slice. size: in plane, (rows, columns).
+    labels: file of what every candidate found (see `FoundLabels`).
     """
 
     case: str
@@ -38,6 +43,7 @@ class CaseValidation:
     scores: Mapping[str, Mapping[str, Score]]
     voxel_ml: float
     size: tuple[int, int]
+    labels: Path
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,9 @@ class Validator:
     Parameters
     ----------
     structures: in class indices.
-    folder: results are kept here; a case whose results are there is not run again.
+    folder: results are kept here, and what the candidates found; a case whose results are there is not run again.
     setting: `whole` slices or `window`.
+    cleaning: what a user's labels go through, in class indices; None where they stay as they are.
     """
 
     bank: Bank
@@ -58,6 +65,7 @@ class Validator:
     folder: Path
     device: torch.device
     setting: str = "whole"
+    cleaning: Cleaning | None = None
 
     def prices(self, size: tuple[int, int]) -> Prices:
         """Costs on one slice of `size`."""
@@ -67,27 +75,43 @@ class Validator:
         self, cases: Sequence[CachedCase], report: Callable[[str], None] = lambda text: None
     ) -> list[CaseValidation]:
         """All cases, in order."""
-        networks = [candidate.build(self.setting).to(self.device).eval() for candidate in self.bank.candidates]
         results = []
         for case in cases:
-            path = self.folder / f"{case.record.case}.json"
+            path = results_folder(self.folder, self.cleaning) / f"{case.record.case}.json"
             if not path.is_file():
-                self._run(case, networks, path)
-            results.append(_read(path))
+                self._run(case, path)
+            results.append(_read(path, self._labels_file(case.record.case)))
             report(f"{case.record.case}: validated")
         return results
 
-    def _run(self, case: CachedCase, networks: Sequence[nn.Module], path: Path) -> None:
-        volumes, reference = case.volumes(), case.classes()
-        labels = run_bank(volumes, networks, self.device)
-        overlaps = Overlaps.count(reference, labels, self.structures)
-        prediction = self._predict(volumes)
+    def found(self, case: CachedCase) -> FoundLabels:
+        """What every candidate finds on a case, before cleaning; run once, then read."""
+        path = self._labels_file(case.record.case)
+        if not path.is_file():
+            found = run_bank(case.volumes(), self._networks, self.device)
+            FoundLabels(found, case.classes(), case.record.spacing_mm).save(path)
+        return FoundLabels.load(path)
+
+    def reached(self, held: CaseValidation) -> Reached:
+        """What any plan reaches on a validated case, with labels as a user gets them."""
+        if self.cleaning is None:
+            return held.overlaps
+        return CleanedLabels(FoundLabels.load(held.labels), self.cleaning, self.structures)
+
+    def _labels_file(self, case: str) -> Path:
+        return self.folder / "labels" / f"{case}.npz"
+
+    @cached_property
+    def _networks(self) -> list[nn.Module]:
+        return [candidate.build(self.setting).to(self.device).eval() for candidate in self.bank.candidates]
+
+    def _run(self, case: CachedCase, path: Path) -> None:
+        labels = self.found(case)
+        overlaps = Overlaps.count(labels.reference, labels.found, self.structures)
+        prediction = self.predict(case)
         names = [candidate.name for candidate in self.bank.candidates]
         plans = policies(prediction, overlaps, self.prices(case.record.shape[1:]), names, self.alpha)
-        scores = {
-            policy: score_volume(compose(options, labels), reference, self.structures, case.record.spacing_mm)
-            for policy, options in plans.items()
-        }
+        scores = {policy: labels.scores(options, self.cleaning, self.structures) for policy, options in plans.items()}
         overlaps.save(path.with_suffix(".npz"))
         content = {
             "case": case.record.case,
@@ -99,7 +123,9 @@ class Validator:
         }
         write_text_whole(path, json.dumps(content))
 
-    def _predict(self, volumes: NDArray[np.float32]) -> Prediction:
+    def predict(self, case: CachedCase) -> Prediction:
+        """What the decision network says of every slice."""
+        volumes = case.volumes()
         backend = TorchBackend(str(self.device), "fp32", "validation")
         size = volumes.shape[2:]
         router = DecisionRouter(
@@ -112,7 +138,7 @@ class Validator:
         return Prediction(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
 
 
-def _read(path: Path) -> CaseValidation:
+def _read(path: Path, labels: Path) -> CaseValidation:
     content = json.loads(path.read_text(encoding="utf-8"))
     raw = content["prediction"]
     return CaseValidation(
@@ -125,4 +151,5 @@ def _read(path: Path) -> CaseValidation:
         {p: {n: Score(**s) for n, s in each.items()} for p, each in content["scores"].items()},
         content["voxel_ml"],
         (content["size"][0], content["size"][1]),
+        labels,
     )
