@@ -21,6 +21,7 @@ class DynamicSegParameterNode:
     budgetUnit - share (of full effort, in percent), macs (in billions), seconds, or automatic.
     device - auto, cpu or cuda.
     mask - Brain mask for scans that are not skull-stripped.
+    showCropBoxes - Whether boxes are drawn where slices were cropped.
     pins - Option by slice index that the user chose, as JSON.
     """
 
@@ -29,6 +30,7 @@ class DynamicSegParameterNode:
     budgetUnit: str = "share"
     device: str = "auto"
     mask: vtkMRMLScalarVolumeNode
+    showCropBoxes: bool = True
     pins: str = "{}"
 
 

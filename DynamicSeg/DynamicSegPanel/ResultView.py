@@ -4,7 +4,6 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -14,9 +13,9 @@ from DynamicSegLib.reporting.palette import option_color
 from DynamicSegLib.scene.chart import mark_slice, slice_of_row
 from DynamicSegLib.scene.navigation import best_slice_node, jump_to_slice, slice_in_view
 from DynamicSegLib.scene.result import ResultNodes, giga_in_words
+from DynamicSegPanel.CropBoxes import CropBoxes
+from DynamicSegPanel.SlicesTable import SlicesTable, optionsOf
 
-ROW_HEIGHT = 20
-COLUMN_WIDTHS = (56, 84, 64)  # the last column takes the rest
 # Options named on one line of the panel.
 ROW_OPTIONS = 5
 SQUARE = '<span style="color:{color}">&#9632;</span>'
@@ -31,13 +30,8 @@ class ResultView(VTKObservationMixin):
         self.result: ResultNodes | None = None
         self._plotView: Any = None
         ui.resultButton.visible = False
-        ui.slicesTable.setHorizontalHeaderLabels([_("Slice"), _("Got"), _("GMAC"), _("Expected Dice")])
-        ui.slicesTable.verticalHeader().visible = False
-        ui.slicesTable.verticalHeader().defaultSectionSize = ROW_HEIGHT
-        ui.slicesTable.horizontalHeader().setStretchLastSection(True)
-        for column, width in enumerate(COLUMN_WIDTHS):
-            ui.slicesTable.setColumnWidth(column, width)
-        ui.slicesTable.connect("currentCellChanged(int,int,int,int)", self._onRow)
+        self._cropBoxes = CropBoxes(ui.cropBoxesCheckBox)
+        self._slices = SlicesTable(ui.slicesTable, self.jump)
         ui.chartButton.connect("clicked(bool)", self.showChart)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
 
@@ -49,6 +43,7 @@ class ResultView(VTKObservationMixin):
             display = earlier.segmentation.GetDisplayNode()
             if display is not None:  # the user may have deleted the node
                 display.SetVisibility(False)
+        self._cropBoxes.setResult(result)
         self._ui.resultButton.visible = result is not None
         if result is None:
             return
@@ -56,6 +51,7 @@ class ResultView(VTKObservationMixin):
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onSliceView)
         self.addObserver(result.table, vtk.vtkCommand.ModifiedEvent, self._onTable)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._onNodeRemoved)
         self._onSliceView()
 
     def refresh(self) -> None:
@@ -65,20 +61,18 @@ class ResultView(VTKObservationMixin):
         self._ui.show3DButton.checked = self.result.segmentation.GetSegmentation().ContainsRepresentation(surfaces)
         self._ui.show3DButton.blockSignals(blocked)
         self._ui.volumesLabel.text = volumesInWords(self.result.segmentation)
+        self._slices.fill(self.result.table)
         self._ui.optionsLabel.text = self._optionsInWords()
-        self._fillSlices()
+        self._cropBoxes.refresh()
 
     @property
     def options(self) -> list[str]:
-        """Names of all options, skip first, as the table's columns tell."""
-        table = self.result.table
-        names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
-        return [name.removeprefix("quality_") for name in names if name.startswith("quality_")]
+        """Names of all options, skip first."""
+        return optionsOf(self.result.table)
 
     def selectedSlices(self) -> list[int]:
         """Slice indices of the selected rows."""
-        rows = {index.row() for index in self._ui.slicesTable.selectionModel().selectedRows()}
-        return sorted(int(self._column("slice")[row]) for row in rows)
+        return self._slices.selected()
 
     def showChart(self, checked: bool = False) -> None:
         """Brings the chart into the layout and listens to clicks on it."""
@@ -96,6 +90,7 @@ class ResultView(VTKObservationMixin):
     def close(self) -> None:
         """Lets go of everything, before the panel is destroyed."""
         self.removeObservers()
+        self._cropBoxes.removeObservers()
         if self._plotView is not None:
             self._plotView.disconnect("dataSelected(vtkStringArray*,vtkCollection*)", self._onBar)
             self._plotView = None
@@ -105,11 +100,8 @@ class ResultView(VTKObservationMixin):
         if self.result is not None:
             jump_to_slice(self.result.volume, self.result.slice_axis, index, self.result.inside)
 
-    def _column(self, name: str) -> "np.ndarray[Any, Any]":
-        return np.asarray(slicer.util.arrayFromTableColumn(self.result.table, name))
-
     def _optionsInWords(self) -> str:
-        chosen, macs = self._column("option"), self._column("macs")
+        chosen, macs = self._slices.column("option"), self._slices.column("macs")
         parts = [
             f"{SQUARE.format(color=option_color(place))}&nbsp;{escape(name)}&nbsp;{np.mean(chosen == place):.0%}"
             for place, name in enumerate(self.options)
@@ -118,34 +110,22 @@ class ResultView(VTKObservationMixin):
         rows = [" &nbsp; ".join(parts[first : first + ROW_OPTIONS]) for first in range(0, len(parts), ROW_OPTIONS)]
         return "<br>".join([slices, *rows])
 
-    def _fillSlices(self) -> None:
-        table, options = self._ui.slicesTable, self.options
-        qualities = np.stack([self._column(f"quality_{name}") for name in options], axis=1)
-        rows = list(zip(self._column("slice"), self._column("option"), self._column("macs"), qualities, strict=True))
-        blocked = table.blockSignals(True)
-        table.setRowCount(len(rows))
-        for row, (index, option, macs, quality) in enumerate(rows):
-            texts = [str(index), options[option], giga_in_words(macs), f"{quality[option]:.2f}" if option else ""]
-            for column, text in enumerate(texts):
-                item = qt.QTableWidgetItem(text)
-                if column == 1:
-                    item.setIcon(_swatch(option_color(int(option))))
-                table.setItem(row, column, item)
-        table.blockSignals(blocked)
-
     def _onTable(self, caller: Any, event: Any) -> None:
         self.refresh()
+
+    def _onNodeRemoved(self, caller: Any, event: Any) -> None:
+        if not slicer.mrmlScene.IsNodePresent(self.result.segmentation):
+            self.setResult(None)
 
     def _onSliceView(self, caller: Any = None, event: Any = None) -> None:
         if self.result is None:
             return
         volume, axis = self.result.volume, self.result.slice_axis
         view = best_slice_node(volume, axis)
-        mark_slice(self.result.chart, None if view is None else slice_in_view(volume, axis, view))
-
-    def _onRow(self, row: int, column: int, previousRow: int, previousColumn: int) -> None:
-        if row >= 0 and row != previousRow:
-            self.jump(int(self._column("slice")[row]))
+        index = None if view is None else slice_in_view(volume, axis, view)
+        mark_slice(self.result.chart, index)
+        self._ui.sliceLabel.text = self._slices.inWords(index)
+        self._ui.sliceLabel.visible = bool(self._ui.sliceLabel.text)
 
     def _onBar(self, seriesIds: Any, selections: Any) -> None:
         if self.result is None or not seriesIds.GetNumberOfValues():
@@ -155,16 +135,9 @@ class ResultView(VTKObservationMixin):
             index = slice_of_row(self.result.chart, seriesIds.GetValue(place), row)
             if index is not None:
                 self.jump(index)
-                self._selectRow(index)
+                self._slices.select(index)
         # A bar that stays selected would be told again with the next click.
         self._plotView.RemovePlotSelections()
-
-    def _selectRow(self, index: int) -> None:
-        rows = np.flatnonzero(self._column("slice") == index)
-        if len(rows):
-            blocked = self._ui.slicesTable.blockSignals(True)
-            self._ui.slicesTable.selectRow(int(rows[0]))
-            self._ui.slicesTable.blockSignals(blocked)
 
     def _onShow3D(self, shown: bool) -> None:
         if self.result is None:
@@ -211,9 +184,3 @@ def _milliliters(segmentationNode: Any, segmentId: str) -> float:
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     voxel = np.prod(segment.GetRepresentation(name).GetSpacing())
     return float(np.count_nonzero(array == segment.GetLabelValue()) * voxel / 1000)
-
-
-def _swatch(color: str) -> "qt.QIcon":
-    pixmap = qt.QPixmap(12, 12)
-    pixmap.fill(qt.QColor(color))
-    return qt.QIcon(pixmap)

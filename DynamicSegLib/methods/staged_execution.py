@@ -1,7 +1,6 @@
 """How Med-DANet V2 runs: slices of one crop size together, grouped by bits stage by stage, on real low precision."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,13 @@ from DynamicSegLib.backends.kernels import Kernels, kernels_for
 from DynamicSegLib.bank import WINDOW
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost, count
+from DynamicSegLib.cost_cache import remembered
 from DynamicSegLib.execution import Outcome
 from DynamicSegLib.methods.med_danet_v2 import crop_of, network_of
 
 if TYPE_CHECKING:
     import torch
 
-    from DynamicSegLib.networks.dynamic import DynamicNetwork
     from DynamicSegLib.networks.pieces import Executed, Kernel, Pieces, StagedExecution
 
 
@@ -51,6 +50,7 @@ class DynamicExecution:
         # The largest piece of a slice that is looked at at once.
         self._limit = size if setting == "whole" else (WINDOW, WINDOW)
         self._executions: dict[int, StagedExecution] = {}
+        self._counted: dict[tuple[int, int, tuple[int, int]], int] = {}
 
     def prepare(self, option: int) -> None:
         """See `execution.Execution`."""
@@ -139,7 +139,20 @@ class DynamicExecution:
         return Cost(full.macs, full.paper_flops - saved, full.parameters)
 
     def _stage_flops(self, option: int, index: int, bits: int) -> int:
-        return _stage_flops(self.network, index, bits, self._tile(crop_of(self.bundle, option)))
+        """Paper FLOPs of one encoder stage at `bits`; counted once for a network and size, since counting is slow."""
+        tile = self._tile(crop_of(self.bundle, option))
+        if (index, bits, tile) not in self._counted:
+            arguments = sorted({**self.bundle.bank.candidates[-1].arguments, "crop": 0}.items())
+            cost = remembered(("stage", arguments, index, bits, tile), lambda: self._count_stage(index, bits, tile))
+            self._counted[index, bits, tile] = cost.paper_flops
+        return self._counted[index, bits, tile]
+
+    def _count_stage(self, index: int, bits: int, tile: tuple[int, int]) -> Cost:
+        from DynamicSegLib.networks.pieces import Stage
+
+        staged = self.network.segmentation
+        shape = (1, staged.width << index, tile[0] >> index, tile[1] >> index)
+        return count(Stage(staged, index, bits), shape)
 
     def _extra(self, option: int, executed: "Executed", bits: NDArray[np.int64], index: int) -> dict[str, Any]:
         extra: dict[str, Any] = {}
@@ -150,15 +163,6 @@ class DynamicExecution:
         for stage, mean in enumerate(bits.mean(axis=0).tolist(), start=1):
             extra[f"bits_{stage}"] = int(mean) if mean == int(mean) else round(mean, 2)
         return extra
-
-
-@lru_cache(maxsize=512)
-def _stage_flops(network: "DynamicNetwork", index: int, bits: int, tile: tuple[int, int]) -> int:
-    from DynamicSegLib.networks.pieces import Stage
-
-    staged = network.segmentation
-    shape = (1, staged.width << index, tile[0] >> index, tile[1] >> index)
-    return count(Stage(staged, index, bits), shape).paper_flops
 
 
 def _recorder(execution: "StagedExecution") -> Any:

@@ -22,6 +22,14 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def v2_bundle(bundles: Path) -> Any:
+    """A model that crops slices, among the others."""
+    from Testing.tiny_methods import write_tiny_v2_bundle
+
+    return write_tiny_v2_bundle(bundles)
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled once for all tests, as on a user's computer."""
     return tmp_path_factory.mktemp("cache")
