@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import label
@@ -103,6 +103,7 @@ def test_the_input_is_left_as_it_was() -> None:
     np.testing.assert_array_equal(labels, tumour())
 
 
+@settings(deadline=None)
 @given(volumes, spacings, rules)
 def test_cleaning_again_changes_nothing(labels: np.ndarray, spacing_mm: tuple, cleaning: Cleaning) -> None:
     once = clean(labels, spacing_mm, cleaning)
@@ -110,6 +111,7 @@ def test_cleaning_again_changes_nothing(labels: np.ndarray, spacing_mm: tuple, c
     np.testing.assert_array_equal(clean(once, spacing_mm, cleaning), once)
 
 
+@settings(deadline=None)
 @given(volumes, spacings, rules)
 def test_foreground_is_never_added_and_never_all_taken(
     labels: np.ndarray, spacing_mm: tuple, cleaning: Cleaning
@@ -120,6 +122,7 @@ def test_foreground_is_never_added_and_never_all_taken(
     assert cleaned.any() == labels.any()
 
 
+@settings(deadline=None)
 @given(volumes, spacings, rules)
 def test_changes_add_up(labels: np.ndarray, spacing_mm: tuple, cleaning: Cleaning) -> None:
     cleaned = clean(labels, spacing_mm, cleaning)
@@ -131,6 +134,7 @@ def test_changes_add_up(labels: np.ndarray, spacing_mm: tuple, cleaning: Cleanin
     assert sum(found.relabelled_ml.values()) == pytest.approx(voxel_ml * stayed)
 
 
+@settings(deadline=None)
 @given(volumes, spacings)
 def test_the_largest_part_stays(labels: np.ndarray, spacing_mm: tuple) -> None:
     neighbours = np.ones((3, 3, 3))
@@ -141,6 +145,7 @@ def test_the_largest_part_stays(labels: np.ndarray, spacing_mm: tuple) -> None:
     assert label(cleaned > 0, neighbours)[1] == min(len(sizes), 1)
 
 
+@settings(deadline=None)
 @given(volumes, st.permutations([0, 1, 2]))
 def test_the_order_of_axes_does_not_matter(labels: np.ndarray, order: list[int]) -> None:
     spacing_mm, cleaning = (0.5, 1.0, 3.0), Cleaning(0.01)
