@@ -7,6 +7,7 @@ from dataclasses import replace
 from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.methods import mutualnet
 from DynamicSegLib.methods.registry import start_run
 from DynamicSegLib.reading import Source, read_case, read_volume
 from DynamicSegLib.segmentation import Segmentation
@@ -42,6 +43,7 @@ def segment(
     precision: str = "auto",
     setting: str = "whole",
     cleaning: bool = True,
+    per_volume: bool = False,
 ) -> Segmentation:
     """Segment a study.
 
@@ -52,14 +54,18 @@ def segment(
     alpha: weight of cost in that rule (Med-DANet, Eq. 4); None for the decision network's own choice.
     device, backend, precision, setting: see `methods.registry.start_run`.
     cleaning: mend the labels as the bundle says (see `cleaning.Cleaning`); False leaves them as the networks gave them.
+    per_volume: one configuration for all slices, the best that the bundle's query table has within the budget
+        (MutualNet); alpha, a rule for single slices, plays no part then.
 
     Raises
     ------
     BudgetError, BackendError, BundleError: each says what to do.
     """
     bundle = bundle if cleaning else replace(bundle, cleaning=None)
+    bundle = mutualnet.per_volume(bundle) if per_volume else bundle
     run = start_run(study, bundle, device=device, backend=backend, precision=precision, setting=setting)
-    plan = run.plan(Budget.parse(budget) if isinstance(budget, str) else budget, alpha)
+    asked = Budget.parse(budget) if isinstance(budget, str) else budget
+    plan = run.plan(asked, alpha, mutualnet.one_for_all(run, asked) if per_volume else None)
     for _ in run.execute(plan):
         pass
     return run.segmentation()

@@ -93,7 +93,12 @@ def choose(rows: Sequence[QueryRow], budget: Budget, slices: int) -> QueryRow:
             f"A budget of {limit:,} multiply-accumulates is below what the cheapest configuration costs on {slices} "
             f"slices: the smallest budget possible is {min(costs):,}."
         )
-    return max(fitting, key=lambda row: (row.quality, -row.macs))
+    return best(fitting)
+
+
+def best(rows: Iterable[QueryRow]) -> QueryRow:
+    """The row of highest quality; the cheapest of equals."""
+    return max(rows, key=lambda row: (row.quality, -row.macs))
 
 
 def _choose_by_seconds(rows: Sequence[QueryRow], seconds: float, slices: int) -> QueryRow:
@@ -106,7 +111,7 @@ def _choose_by_seconds(rows: Sequence[QueryRow], seconds: float, slices: int) ->
             f"A budget of {seconds:g} s is below what the fastest configuration takes on {slices} slices: the smallest "
             f"budget possible is {min(taken for _, taken in timed):.2f} s."
         )
-    return max(fitting, key=lambda row: (row.quality, -row.macs))
+    return best(fitting)
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:

@@ -36,6 +36,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     spending = parser.add_mutually_exclusive_group()
     spending.add_argument("--budget", help="300G multiply-accumulates, 40%% of the costliest everywhere, or 5s")
     spending.add_argument("--alpha", type=float, help="weight of cost in the papers' rule (default: as trained)")
+    parser.add_argument(
+        "--per-volume",
+        action="store_true",
+        help="one network for all slices, by the bundle's query table (MutualNet)",
+    )
     parser.add_argument("--mask", type=Path, metavar="FILE", help="brain mask, for volumes with a skull")
     parser.add_argument("--setting", choices=("whole", "window"), default="whole", help="whole slices or 128-windows")
     parser.add_argument(
@@ -68,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
     if options.threads is not None:
         use_threads(options.threads)
     budget = None if options.budget is None else Budget.parse(options.budget)
+    if options.per_volume and options.alpha is not None:
+        raise InputError("--alpha weighs cost slice by slice, --per-volume chooses once for all slices: give only one.")
     volumes = volumes_by_name(options)
     import_figure()  # says now, not after the work, that matplotlib is missing
     started = time.perf_counter()
@@ -117,8 +124,10 @@ def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:
 
 def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -> "Segmentation":
     """Route, plan and run, with progress."""
+    from DynamicSegLib.methods.mutualnet import one_for_all, per_volume
     from DynamicSegLib.methods.registry import start_run
 
+    bundle = per_volume(bundle) if options.per_volume else bundle
     run = start_run(
         study,
         bundle,
@@ -127,7 +136,7 @@ def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -
         precision=options.precision,
         setting=options.setting,
     )
-    plan = run.plan(budget, options.alpha)
+    plan = run.plan(budget, options.alpha, one_for_all(run, budget) if options.per_volume else None)
     for _ in shown(run.execute(plan), bundle.bank.options):
         pass
     return run.segmentation()

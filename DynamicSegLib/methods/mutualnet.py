@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bank import Bank, Candidate
-from DynamicSegLib.budget import Budget
-from DynamicSegLib.bundle import Bundle, RouterSpec
+from DynamicSegLib.budget import Budget, Unit
+from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
 from DynamicSegLib.cost import Cost
+from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.execution import CandidateExecution, Outcome
 from DynamicSegLib.methods import med_danet
 from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
-from DynamicSegLib.query_table import QueryRow, choose, from_plain
+from DynamicSegLib.query_table import QueryRow, best, choose, from_plain, pareto_front
 from DynamicSegLib.routing import Prediction, Router
 
 METHOD = "mutualnet"
@@ -148,6 +149,11 @@ def make_execution(bundle: Bundle, backend: Backend, size: tuple[int, int], sett
     return MutualExecution(CandidateExecution(bundle, backend, size, setting))
 
 
+def has_query_table(bundle: Bundle) -> bool:
+    """Whether the bundle carries a query table, so that one configuration can be chosen for a whole volume."""
+    return FACT in bundle.facts
+
+
 def query_table(bundle: Bundle) -> tuple[QueryRow, ...]:
     """The query table that the bundle carries: all configurations measured, not only those in its bank.
 
@@ -155,13 +161,30 @@ def query_table(bundle: Bundle) -> tuple[QueryRow, ...]:
     ------
     BundleError: the bundle has none, or a malformed one.
     """
+    if not has_query_table(bundle):
+        raise BundleError(
+            f"Bundle {bundle.name!r} has no query table, from which one network is chosen for a whole volume: leave "
+            "--per-volume (per_volume) out, or choose a bundle of MutualNet."
+        )
     try:
         return from_plain(bundle.facts[FACT])
     except (KeyError, TypeError) as error:
         raise BundleError(
-            f"Bundle {bundle.name!r} has no readable query table ({type(error).__name__}: {error}): expected rows "
-            f"under facts.{FACT} of its bundle.json."
+            f"The query table of bundle {bundle.name!r} cannot be read ({type(error).__name__}: {error}): expected "
+            f"rows under facts.{FACT} of its bundle.json."
         ) from error
+
+
+def front_curve(bundle: Bundle) -> tuple[CurvePoint, ...]:
+    """What a budget for a whole volume buys: the front of the bank's configurations, costs of one slice.
+
+    Raises
+    ------
+    BundleError: see `per_volume`.
+    """
+    front = pareto_front(_rows_of_bank(bundle))
+    most = max(row.macs for row in _rows_of_bank(bundle))
+    return tuple(CurvePoint(row.macs / most, float(row.macs), row.quality, dict(row.dice)) for row in front)
 
 
 def per_volume(bundle: Bundle) -> Bundle:
@@ -175,19 +198,43 @@ def per_volume(bundle: Bundle) -> Bundle:
     return replace(bundle, router=RouterSpec(TABLE, {"quality": [row.quality for row in rows]}))
 
 
-def one_for_all(bundle: Bundle, budget: Budget, slices: int) -> dict[int, int]:
-    """Pins for `Run.plan` that give every slice the one configuration of the bank that the table chooses.
+def one_for_all(run: Run, budget: Budget | None = None) -> dict[int, int]:
+    """Pins for `run.plan` that give every slice of the head the one configuration that the query table chooses.
 
-    Source: MutualNet.
+    Parameters
+    ----------
+    run: of a bundle made by `per_volume`.
+    budget: for the whole volume; None for the best configuration, whatever it costs.
+
+    Source: MutualNet: the table chooses one configuration for all inputs.
+    Deviation: qualities are the table's; multiply-accumulates are those of the slices as the run sees them, and seconds
+    those of this machine, measured once.
 
     Raises
     ------
     BudgetError: see `query_table.choose`.
-    BundleError: the table lacks a candidate of the bank.
+    BundleError: see `per_volume`.
     """
-    rows = _rows_of_bank(bundle)
-    option = 1 + rows.index(choose(rows, budget, slices))
-    return dict.fromkeys(range(slices), option)
+    seen = np.flatnonzero(run.route().area > 0).tolist()
+    rows = tuple(
+        replace(row, macs=cost.macs) for row, cost in zip(_rows_of_bank(run.bundle), run.costs[1:], strict=True)
+    )
+    if budget is None:
+        chosen = best(rows)
+    elif budget.unit is Unit.SECONDS:
+        chosen = choose(_timed(rows, run, seen), budget, len(seen))
+    else:
+        limit = budget.macs(run.study.slices, max(row.macs for row in rows))
+        chosen = choose(rows, Budget(limit, Unit.MACS), len(seen))
+    option = run.bundle.bank.options.index(chosen.name)
+    return dict.fromkeys(seen, option)
+
+
+def _timed(rows: Sequence[QueryRow], run: Run, seen: Sequence[int]) -> tuple[QueryRow, ...]:
+    """The rows with what a slice takes on this machine, its share of the time before the first slice included."""
+    seconds = [run.predicted_seconds(run.plan(pins=dict.fromkeys(seen, 1 + place))) for place in range(len(rows))]
+    each = [1000 * total / max(1, len(seen)) for total in seconds]
+    return tuple(replace(row, milliseconds=own) for row, own in zip(rows, each, strict=True))
 
 
 def _rows_of_bank(bundle: Bundle) -> tuple[QueryRow, ...]:

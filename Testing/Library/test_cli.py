@@ -91,6 +91,45 @@ def test_labels_are_cleaned_unless_that_is_switched_off(
     }
 
 
+def test_one_network_for_the_whole_volume_is_said_in_every_row(
+    case: Path, tmp_path: Path, own_bundles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from Testing.tiny_methods import write_tiny_mutual_bundle
+
+    write_tiny_mutual_bundle(own_bundles)
+    assert segment(case, tmp_path / "out", "--bundle", "slim", "--budget", "50%", "--per-volume") == 0
+    rows, summary = rows_of(tmp_path / "out"), summary_of(tmp_path / "out")
+    assert {(row["candidate"], row["width"], row["resolution"]) for row in rows} == {
+        ("skip", "", ""),
+        ("0.50x-whole", "0.5", "whole"),
+    }
+    assert summary["macs"]["spent"] <= summary["macs"]["asked"]
+    assert summary["macs"]["router"] == 0
+
+
+def test_one_network_for_the_whole_volume_needs_a_query_table_and_no_alpha(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(case, tmp_path / "out", "--per-volume") == 2
+    assert "'tiny' has no query table" in capsys.readouterr().err
+    assert segment(case, tmp_path / "out", "--per-volume", "--alpha", "0.3") == 2
+    assert "give only one" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_curve_shows_the_query_table_and_its_front(
+    tmp_path: Path, own_bundles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from Testing.tiny_methods import write_tiny_mutual_bundle
+
+    write_tiny_mutual_bundle(own_bundles)
+    assert main(["curve", "--bundle", "slim", "--output", str(tmp_path / "out")]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in shown if line[:1] == ["*"]] == ["0.50x-120", "0.50x-whole", "1.00x-whole"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curve.png", "curve.json", "query_table.json"}
+    assert len(json.loads((tmp_path / "out" / "query_table.json").read_text())) == 3
+
+
 def test_json_goes_to_standard_output_alone(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     segment(case, tmp_path / "out", "--json")
     assert json.loads(capsys.readouterr().out) == summary_of(tmp_path / "out")

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from DynamicSegLib.api import segment
 from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle, write_bundle
-from DynamicSegLib.errors import BundleError
+from DynamicSegLib.errors import BudgetError, BundleError
 from DynamicSegLib.methods import mutualnet
 from DynamicSegLib.methods.med_danet import build_decision_network
 from DynamicSegLib.methods.registry import start_run
 from DynamicSegLib.study import Study, build_study
 from DynamicSegLib.weights import Storage
-from Testing.tiny import COLUMNS, MODALITIES, ROWS, head_images
-from Testing.tiny_methods import CONFIGURATIONS, tiny_slimmable, write_tiny_mutual_bundle
+from Testing.tiny import COLUMNS, MODALITIES, ROWS, head_images, write_tiny_bundle
+from Testing.tiny_methods import CONFIGURATIONS, QUALITY, tiny_slimmable, write_tiny_mutual_bundle
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +73,56 @@ def test_one_configuration_for_a_whole_volume_keeps_its_budget(bundle: Bundle, s
     run = start_run(study, mutualnet.per_volume(bundle), backend="torch", device="cpu", precision="fp32")
     budget = Budget.parse("50%")
 
-    plan = run.plan(pins=mutualnet.one_for_all(bundle, budget, study.slices))
+    plan = run.plan(budget, pins=mutualnet.one_for_all(run, budget))
 
-    costs = [cost.macs for cost in bundle.bank.costs((ROWS, COLUMNS))]
+    empty = ~study.volumes.any(axis=(0, 2, 3))
     # Half the width costs a quarter or so, the whole width more than half the budget.
-    assert set(plan.options.tolist()) == {2}
-    assert plan.cost == costs[2] * study.slices <= budget.macs(study.slices, max(costs))
+    np.testing.assert_array_equal(plan.options, np.where(empty, 0, 2))
+    costs = [cost.macs for cost in run.costs]
+    assert plan.cost == costs[2] * int((~empty).sum()) <= budget.macs(study.slices, max(costs))
+
+
+def test_without_a_budget_the_whole_volume_gets_the_best_configuration(bundle: Bundle, study: Study) -> None:
+    run = start_run(study, mutualnet.per_volume(bundle), backend="torch", device="cpu", precision="fp32")
+
+    assert set(mutualnet.one_for_all(run).values()) == {3}
+
+
+def test_seconds_are_those_of_this_machine(bundle: Bundle, study: Study) -> None:
+    run = start_run(study, mutualnet.per_volume(bundle), backend="torch", device="cpu", precision="fp32")
+    run.calibration.milliseconds = [10.0, 20.0, 1000.0]
+    head = len(mutualnet.one_for_all(run))
+    routing = run.predicted_seconds(run.plan(pins=dict.fromkeys(range(study.slices), 0)))
+
+    def chosen(seconds: float) -> set[int]:
+        return set(mutualnet.one_for_all(run, Budget.parse(f"{routing + seconds:.4f}s")).values())
+
+    assert chosen(head * 0.021) == {2}
+    assert chosen(head * 0.011) == {1}
+    with pytest.raises(BudgetError, match="smallest budget possible"):
+        chosen(head * 0.009)
+
+
+def test_the_python_way_runs_one_configuration_and_says_what_was_asked(bundle: Bundle, study: Study) -> None:
+    result = segment(study, bundle, "50%", backend="torch", device="cpu", per_volume=True)
+
+    assert {d.candidate for d in result.decisions} == {"skip", "0.50x-whole"}
+    assert result.asked_macs is not None
+    assert result.spent.macs <= result.asked_macs
+    assert result.router.macs == 0
+
+
+def test_a_bundle_without_a_query_table_says_so(tmp_path: Path, study: Study) -> None:
+    with pytest.raises(BundleError, match=r"'tiny' has no query table.*--per-volume"):
+        segment(study, write_tiny_bundle(tmp_path), "50%", per_volume=True)
+
+
+def test_the_front_is_a_curve_that_ends_at_the_full_effort(bundle: Bundle) -> None:
+    points = mutualnet.front_curve(bundle)
+
+    assert [point.predicted for point in points] == list(QUALITY)
+    assert points[-1].share == 1.0
+    assert all(0 < point.share <= 1 for point in points)
 
 
 def test_a_file_without_the_statistics_of_a_candidate_is_a_clear_error(tmp_path: Path, bundle: Bundle) -> None:
