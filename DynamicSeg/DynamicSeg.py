@@ -88,7 +88,7 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.runControl = RunControl(self.ui)
         self.resultView = ResultView(self.ui)
         self.pins = Pins(self.ui, self.resultView, lambda: self.begin("update"))
-        self.budget = BudgetControl(self.ui, self.onBudgetChanged)
+        self.budget = BudgetControl(self.ui, self.onBudgetChanged, self.onInputsChanged)
         self.inputs = Inputs(self.ui, self.message, self.onInputsChanged)
         self.inputs.fillBundles()
         scene = slicer.mrmlScene
@@ -188,11 +188,16 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def prepare(self) -> None:
         """Brings the volumes onto one grid ahead of Apply, so that its warnings are read before."""
         if self.session is None and not self.inputs.missing and not self.runControl.running:
-            self.session = self.newSession()
+            try:
+                self.session = self.newSession()
+            except DynamicSegError as error:
+                self.fail(error)
+                return
             self.runControl.inBackground(self.session.prepare(), self.onPrepared)
 
     def newSession(self) -> Any:
-        return self.logic.newSession(self.inputs.volumes, self.inputs.bundle, self.inputs.mask, self.inputs.device)
+        inputs = self.inputs
+        return self.logic.newSession(inputs.volumes, inputs.bundle, inputs.mask, inputs.device, self.budget.perVolume)
 
     def onPrepared(self, error: BaseException | None) -> None:
         if error is not None:

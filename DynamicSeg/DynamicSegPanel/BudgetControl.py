@@ -1,6 +1,7 @@
 """The main control: how much may be spent, and what that buys."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import slicer
@@ -9,6 +10,8 @@ from slicer.i18n import tr as _
 from DynamicSegLib.budget import Budget, Unit
 from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.engine import Run
+from DynamicSegLib.errors import BundleError
+from DynamicSegLib.methods.mutualnet import front_curve, has_query_table
 from DynamicSegPanel.CurvePicture import Curve, curvePixmap
 
 GIGA = 1e9
@@ -18,16 +21,19 @@ USUAL_SLICES = 155
 USUAL_SECONDS = 60.0
 # A difference in Dice below this is none that anybody could see.
 NOTICEABLE = 0.005
+# Width of a stair's riser, in shares of the full effort.
+STAIR = 1e-6
 SPEED_SETTING = "DynamicSeg/SecondsPerGigaMac"
 
 
 class BudgetControl:
     """A slider with its unit, the quality-cost curve with the chosen point, and the forecast in words.
 
-    The curve is the model's own until the router has looked at the scan; from then on it is this scan's.
+    The curve is the model's own until the router has looked at the scan; from then on it is this scan's. Where one
+    network is chosen for the whole scan, it is the front of the model's query table: a stair, a step a network.
     """
 
-    def __init__(self, ui: Any, onChanged: Callable[[], None]) -> None:
+    def __init__(self, ui: Any, onChanged: Callable[[], None], onPerVolume: Callable[[], None]) -> None:
         self._ui, self._onChanged = ui, onChanged
         self._bundle: Bundle | None = None
         self._slices = USUAL_SLICES
@@ -45,6 +51,8 @@ class BudgetControl:
             ui.unitSelector.addItem(title, unit)
         ui.unitSelector.connect("currentIndexChanged(int)", self._onUnit)
         ui.budgetSlider.connect("valueChanged(double)", self._onValue)
+        ui.perVolumeCheckBox.visible = False
+        ui.perVolumeCheckBox.connect("toggled(bool)", lambda checked: onPerVolume())
 
     @property
     def unit(self) -> str:
@@ -54,6 +62,11 @@ class BudgetControl:
     def value(self) -> float:
         """The budget's number in its unit."""
         return float(self._ui.budgetSlider.value)
+
+    @property
+    def perVolume(self) -> bool:
+        """Whether one network is to be chosen for the whole scan."""
+        return self._bundle is not None and has_query_table(self._bundle) and bool(self._ui.perVolumeCheckBox.checked)
 
     def budget(self) -> Budget | None:
         """What the library takes; None for the papers' rule."""
@@ -76,17 +89,20 @@ class BudgetControl:
     def setBundle(self, bundle: Bundle | None) -> None:
         """Follows the chosen model."""
         self._bundle = bundle
-        self._curve = _curveOf(bundle.curve) if bundle is not None else None
+        self._ui.perVolumeCheckBox.visible = bundle is not None and has_query_table(bundle)
+        self._curve = self._modelCurve()
         self._place()
 
     def setRun(self, run: Run | None, slices: int | None = None) -> None:
         """Follows the scan: its number of slices, and its own curve as soon as the router has seen it."""
         self._slices = slices or USUAL_SLICES
         self._nothingToFind = run is not None and not run.route().area.any()
-        if run is not None:
-            self._curve = None if self._nothingToFind else _curveOf(run.curve())
-        elif self._bundle is not None:
-            self._curve = _curveOf(self._bundle.curve)
+        if self._nothingToFind:
+            self._curve = None
+        elif run is not None and not self.perVolume:
+            self._curve = _curveOf(run.curve())
+        else:
+            self._curve = self._modelCurve()
         self._place()
 
     def learnSpeed(self, seconds: float, macs: int) -> None:
@@ -94,6 +110,14 @@ class BudgetControl:
         if macs > 0:
             slicer.app.userSettings().setValue(SPEED_SETTING, seconds / (macs / GIGA))
             self._describe()
+
+    def _modelCurve(self) -> Curve | None:
+        if self._bundle is None:
+            return None
+        if self.perVolume:
+            with suppress(BundleError):  # told as soon as the table is needed
+                return _stairOf(front_curve(self._bundle))
+        return _curveOf(self._bundle.curve)
 
     def _onUnit(self, place: int) -> None:
         if not self._updating:
@@ -134,7 +158,11 @@ class BudgetControl:
         label = self._ui.forecastLabel
         self._ui.curveLabel.visible = self._curve is not None and self.unit != AUTOMATIC
         if self.unit == AUTOMATIC:
-            label.text = _("The model decides slice by slice what is worth its cost, as it was trained to.")
+            label.text = (
+                _("The model's best network runs on every slice.")
+                if self.perVolume
+                else _("The model decides slice by slice what is worth its cost, as it was trained to.")
+            )
             return
         sentences = [_("The model sees nothing to segment in this scan.")] if self._nothingToFind else []
         if self._curve is not None:
@@ -171,6 +199,15 @@ def _curveOf(points: Sequence[CurvePoint]) -> Curve | None:
         [point.share for point in ascending],
         [sum(p.measured.values()) / len(p.measured) if p.measured else p.predicted for p in ascending],
     )
+
+
+def _stairOf(front: Sequence[CurvePoint]) -> Curve:
+    """Quality stays that of one network until the budget buys the next."""
+    shares, qualities = [0.0], [0.0]
+    for point in front:
+        shares += [point.share - STAIR, point.share]
+        qualities += [qualities[-1], point.predicted]
+    return Curve([*shares, 1.0], [*qualities, qualities[-1]])
 
 
 def _knownSpeed() -> float:

@@ -20,6 +20,7 @@ class DynamicSegParameterNode:
     budget - Number of the budget, in budgetUnit.
     budgetUnit - share (of full effort, in percent), macs (in billions), seconds, or automatic.
     device - auto, cpu or cuda.
+    perVolume - Whether one network is chosen for the whole scan, for models with a query table.
     mask - Brain mask for scans that are not skull-stripped.
     showCropBoxes - Whether boxes are drawn where slices were cropped.
     pins - Option by slice index that the user chose, as JSON.
@@ -29,6 +30,7 @@ class DynamicSegParameterNode:
     budget: float = 40.0
     budgetUnit: str = "share"
     device: str = "auto"
+    perVolume: bool = False
     mask: vtkMRMLScalarVolumeNode
     showCropBoxes: bool = True
     pins: str = "{}"
@@ -40,11 +42,18 @@ class DynamicSegLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self) -> DynamicSegParameterNode:
         return DynamicSegParameterNode(super().getParameterNode())
 
-    def newSession(self, volumes: dict[str, Any], bundle: Bundle, mask: Any = None, device: str = "auto") -> Any:
+    def newSession(
+        self,
+        volumes: dict[str, Any],
+        bundle: Bundle,
+        mask: Any = None,
+        device: str = "auto",
+        perVolume: bool = False,
+    ) -> Any:
         """A `scene.session.SceneSession` whose steps are short enough for a panel."""
         from DynamicSegLib.scene.session import SceneSession, Settings
 
-        return SceneSession(volumes, bundle, mask, Settings(device=device, live=True))
+        return SceneSession(volumes, bundle, mask, Settings(device=device, live=True, per_volume=perVolume))
 
     def showVolumes(self, volumes: dict[str, Any]) -> None:
         """Shows the first volume, in its own planes, where the slice views show nothing."""
@@ -62,6 +71,7 @@ class DynamicSegLogic(ScriptedLoadableModuleLogic):
         pins: dict[int, int] | None = None,
         device: str = "auto",
         name: str | None = None,
+        perVolume: bool = False,
     ) -> tuple[Any, dict[str, Any]]:
         """Segments without panel and without popups.
 
@@ -72,12 +82,13 @@ class DynamicSegLogic(ScriptedLoadableModuleLogic):
         :param pins: option by slice index
         :param device: auto, cpu or cuda
         :param name: of the segmentation node
+        :param perVolume: one network for the whole scan, for models with a query table (MutualNet)
         :return: the nodes (segmentation, table, chart) and the summary that the command line writes
         :raises DynamicSegError: says what failed and what to do; the scene is left as it was
         """
         from DynamicSegLib.scene.session import SceneSession, Settings
 
-        session = SceneSession(volumes, load_bundle(bundle), mask, Settings(device=device))
+        session = SceneSession(volumes, load_bundle(bundle), mask, Settings(device=device, per_volume=perVolume))
         for _progress in session.segment(Budget.parse(budget) if budget else None, pins=pins, name=name):
             pass
         return session.result, session.segmentation.summary()

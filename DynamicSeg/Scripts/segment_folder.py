@@ -20,14 +20,21 @@ from DynamicSegLib.errors import DynamicSegError
 from DynamicSegLib.reading import read_case
 
 
-def segmentCase(case: Path, output: Path, bundleName: str, budget: str | None, device: str) -> dict[str, float]:
-    """Segments one case; returns the volume of each label in mL."""
+def segmentCase(case: Path, output: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Segments one case as the options of the command say; returns the volume of each label in mL."""
     from DynamicSeg import DynamicSegLogic
     from DynamicSegLib.scene.volumes import volume_node_from_image
 
-    images = read_case(case, load_bundle(bundleName).input.modalities)
+    images = read_case(case, load_bundle(options.bundle).input.modalities)
     volumes = {name: volume_node_from_image(image, f"{case.name}_{name}") for name, image in images.items()}
-    result, summary = DynamicSegLogic().process(volumes, bundleName, budget, device=device, name=case.name)
+    result, summary = DynamicSegLogic().process(
+        volumes,
+        options.bundle,
+        options.budget,
+        device=options.device,
+        name=case.name,
+        perVolume=options.per_volume,
+    )
     output.mkdir(parents=True, exist_ok=True)
     slicer.util.saveNode(result.segmentation, str(output / "segmentation.seg.nrrd"))
     slicer.util.saveNode(result.table, str(output / "decisions.csv"))
@@ -42,13 +49,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("--bundle", default="glioma")
     parser.add_argument("--budget", default=None, help="300G, 40%% or 5s")
+    parser.add_argument("--per-volume", action="store_true", help="one network for all slices (MutualNet)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = parser.parse_args(arguments)
     failed = []
     for case in sorted(path for path in options.cases.iterdir() if path.is_dir()):
         slicer.mrmlScene.Clear()
         try:
-            volumes = segmentCase(case, options.output / case.name, options.bundle, options.budget, options.device)
+            volumes = segmentCase(case, options.output / case.name, options)
         except DynamicSegError as error:
             failed.append(case.name)
             print(f"{case.name}: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ from DynamicSegLib.budget import Budget, Plan, Unit
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import CancelledError, InputError
+from DynamicSegLib.methods import mutualnet
 from DynamicSegLib.scene.placement import free_name
 from DynamicSegLib.scene.result import ResultNodes, publish, republish
 from DynamicSegLib.scene.segments import SegmentationView
@@ -45,11 +46,13 @@ class Settings:
     ----------
     device, backend: as in `backends.choice`.
     live: a panel waits for the steps: one slice a step, and networks are compiled in a child process the first time.
+    per_volume: one configuration for all slices, by the bundle's query table (MutualNet).
     """
 
     device: str = "auto"
     backend: str = "auto"
     live: bool = False
+    per_volume: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,18 @@ class SceneSession:
     ----------
     volumes: one volume node for each modality of the bundle.
     mask: brain mask, a label map or scalar volume node, or None.
+
+    Raises
+    ------
+    BundleError: `settings.per_volume` is asked for, and the bundle has no query table.
     """
 
     def __init__(
         self, volumes: Mapping[str, Node], bundle: Bundle, mask: Node | None = None, settings: Settings | None = None
     ) -> None:
-        self.volumes, self.bundle, self.mask = dict(volumes), bundle, mask
         self.settings = settings or Settings()
+        self.bundle = mutualnet.per_volume(bundle) if self.settings.per_volume else bundle
+        self.volumes, self.mask = dict(volumes), mask
         self.study: Study | None = None
         self.run: Run | None = None
         self.reference: Node | None = None
@@ -129,7 +137,7 @@ class SceneSession:
         study, run = self._ready()
         if budget is not None and budget.unit is Unit.SECONDS and not run.calibration.known:
             yield Progress("Measuring how fast this computer is (once)", 0.2)
-        plan = run.plan(budget, alpha, self._working_pins(pins))
+        plan = run.plan(budget, alpha, self._pins(run, budget, pins))
         view = SegmentationView.create(
             self.reference, self.bundle.labels, free_name(name or f"{self._scan_name()} DynamicSeg")
         )
@@ -160,7 +168,7 @@ class SceneSession:
         before = self._shown
         finished = False
         try:
-            plan = run.plan(budget, alpha, self._working_pins(pins))
+            plan = run.plan(budget, alpha, self._pins(run, budget, pins))
             yield from self._executed(run, plan, before.copy(), view)
             republish(self.result, self._finish(run, view))
             finished = True
@@ -230,10 +238,12 @@ class SceneSession:
         assert self.study is not None
         return sitk.GetArrayFromImage(self.study.to_native(labels))
 
-    def _working_pins(self, pins: Mapping[int, int] | None) -> dict[int, int]:
+    def _pins(self, run: Run, budget: Budget | None, pins: Mapping[int, int] | None) -> dict[int, int]:
+        """What the plan is not free to choose, by working slice: the user's pins, over the choice for all slices."""
         assert self.study is not None
+        chosen = mutualnet.one_for_all(run, budget) if self.settings.per_volume else {}
         # Mirroring an index is its own inverse, so the way to the native grid is also the way back.
-        return {self.study.native_slice_index(index): option for index, option in (pins or {}).items()}
+        return chosen | {self.study.native_slice_index(index): option for index, option in (pins or {}).items()}
 
     def _scan_name(self) -> str:
         assert self.reference is not None

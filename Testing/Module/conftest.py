@@ -30,6 +30,21 @@ def v2_bundle(bundles: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
+def mutual_bundle(bundles: Path) -> Any:
+    """A model with a query table, among the others."""
+    from Testing.tiny_methods import write_tiny_mutual_bundle
+
+    return write_tiny_mutual_bundle(bundles)
+
+
+@pytest.fixture
+def on_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that do not depend on the backend: compiling a model's networks takes half a minute."""
+    monkeypatch.setattr("DynamicSegLib.backends.openvino_backend.is_installed", lambda: False)
+    monkeypatch.setattr("DynamicSegLib.backends.choice.openvino_is_installed", lambda: False)
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled once for all tests, as on a user's computer."""
     return tmp_path_factory.mktemp("cache")

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from Testing.Module.panel_actions import apply, visible
+
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'DynamicSeg[slicer]'")
 
 # The first tone of the options' palette: that of the crop.
@@ -12,18 +14,14 @@ BOX = (0xCD, 0xB7, 0xEA)
 
 
 @pytest.fixture
-def cropped(host: Any, panel: Any, load_scan: Any, v2_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def cropped(host: Any, panel: Any, load_scan: Any, v2_bundle: Any, on_torch: None) -> Any:
     """The panel after Apply with slices skipped, cropped and whole, on torch."""
-    # Nothing here depends on the backend, and compiling the pieces takes half a minute.
-    monkeypatch.setattr("DynamicSegLib.backends.openvino_backend.is_installed", lambda: False)
-    monkeypatch.setattr("DynamicSegLib.backends.choice.openvino_is_installed", lambda: False)
     panel.inputs.fillBundles("v2-tiny")
     load_scan()
     pins = dict(enumerate([0, 1, 1, 1, 2, 2, 1, 1, 1, 1, 2, 0]))
     panel.pins._set(pins)
     panel.ui.unitSelector.currentIndex = panel.ui.unitSelector.findData("automatic")
-    panel.ui.applyButton.click()
-    host.wait_until(lambda: not panel.runControl.running, 120)
+    apply(host, panel)
     assert panel.message.level != "error", panel.ui.messageLabel.text
     return panel
 
@@ -43,7 +41,7 @@ def drawn(panel: Any, index: int) -> int:
 
 
 def test_the_box_follows_the_slice_in_view_and_is_hidden_where_none_was_cropped(cropped: Any) -> None:
-    assert not cropped.ui.cropBoxesCheckBox.isHidden()
+    assert visible(cropped.ui.cropBoxesCheckBox)
     for index in (2, 8):
         assert drawn(cropped, index) > 100
     for index in (0, 4, 10):
@@ -53,8 +51,7 @@ def test_the_box_follows_the_slice_in_view_and_is_hidden_where_none_was_cropped(
 def test_the_checkbox_hides_the_box_also_in_the_next_result(host: Any, cropped: Any) -> None:
     cropped.ui.cropBoxesCheckBox.click()
     assert drawn(cropped, 2) == 0
-    cropped.ui.applyButton.click()
-    host.wait_until(lambda: not cropped.runControl.running, 120)
+    apply(host, cropped)
     assert drawn(cropped, 2) == 0
     cropped.ui.cropBoxesCheckBox.click()
     assert drawn(cropped, 2) > 100
@@ -62,8 +59,7 @@ def test_the_checkbox_hides_the_box_also_in_the_next_result(host: Any, cropped: 
 
 def test_only_the_result_in_view_shows_its_boxes_and_boxes_go_with_their_result(host: Any, cropped: Any) -> None:
     first = cropped.resultView.result
-    cropped.ui.applyButton.click()
-    host.wait_until(lambda: not cropped.runControl.running, 120)
+    apply(host, cropped)
     second = cropped.resultView.result
     models = [each.crop_boxes for each in (first, second)]
     assert [bool(model.GetDisplayNode().GetVisibility()) for model in models] == [False, True]
@@ -71,7 +67,7 @@ def test_only_the_result_in_view_shows_its_boxes_and_boxes_go_with_their_result(
         slicer.mrmlScene.RemoveNode(result.segmentation)
         assert not slicer.mrmlScene.IsNodePresent(model)
     assert cropped.resultView.result is None
-    assert cropped.ui.resultButton.isHidden()
+    assert not visible(cropped.ui.resultButton)
 
 
 def test_the_panel_says_how_the_slice_in_view_was_run(cropped: Any) -> None:
@@ -80,10 +76,10 @@ def test_the_panel_says_how_the_slice_in_view_was_run(cropped: Any) -> None:
     assert cropped.ui.sliceLabel.text.endswith(" bits")
     assert cropped.ui.slicesTable.item(2, 4).text() in cropped.ui.sliceLabel.text
     cropped.resultView.jump(0)
-    assert cropped.ui.sliceLabel.isHidden()
+    assert not visible(cropped.ui.sliceLabel)
 
 
-def test_a_method_that_never_crops_offers_no_box(segmented: Any) -> None:
-    assert segmented.ui.cropBoxesCheckBox.isHidden()
-    assert segmented.ui.sliceLabel.isHidden()
+def test_a_method_that_never_crops_offers_no_box(on_torch: None, segmented: Any) -> None:
+    assert not visible(segmented.ui.cropBoxesCheckBox)
+    assert not visible(segmented.ui.sliceLabel)
     assert segmented.ui.slicesTable.isColumnHidden(4)
