@@ -11,16 +11,10 @@ from torch import Tensor
 from DynamicSegLib.evaluation.choices import best_options
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.networks.decision import DecisionNetwork, DecisionOutput
-from DynamicSegLib.training.augmentation import Draws, augment
-from DynamicSegLib.training.averaging import RunningAverage
 from DynamicSegLib.training.cache import CachedCase
-from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
 from DynamicSegLib.training.config import DecisionConfig
-from DynamicSegLib.training.guards import clear_memory_errors
-from DynamicSegLib.training.progress import RunLog
-from DynamicSegLib.training.sampling import SlicePool, step_generator
+from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
-from DynamicSegLib.training.sources import open_sources
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def decision_loss(output: DecisionOutput, targets: Targets, skip_weight: float) 
     }
 
 
-class DecisionRun:
+class DecisionRun(TrainingRun):
     """One run: `DecisionRun(config, overlaps, paper_flops, device).train()`; the same call again resumes.
 
     Parameters
@@ -98,83 +92,44 @@ class DecisionRun:
         device: torch.device,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
+        super().__init__(config, device)
         self.config = config
-        self.device = device
-        self.step = 0
-        self.pool: SlicePool
-        self.pool, self.sampler = open_sources(config.data, device)
         measured = [overlaps[case.record.case] for case in self.pool.cases]
         self.targets = Targets.of(self.pool.cases, measured, paper_flops, config, device)
-        torch.manual_seed(config.seed)
         self.network = DecisionNetwork(config.backbone, len(paper_flops), self.pool.modalities)
         if initial is not None:
             self.network.load_state_dict(initial)
         self.network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.average = RunningAverage(self.network, config.average)
         options = config.optimiser
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), options.learning_rate, weight_decay=options.weight_decay, amsgrad=options.amsgrad
-        )
+        self.learner = Learner(self.network, adam(self.network.parameters(), options), config.average)
+        self.learners["decision"] = self.learner
         self.schedule = Schedule(config.steps, options.learning_rate, options.warm_up_steps, options.power)
-        self._resume()
+        self.resume()
 
     def train(self) -> dict[str, Tensor]:
         """Run to the end of the schedule. Returns the weights to export."""
-        log = RunLog(self.config.output / "log.csv", self.step, self.config.steps)
-        sums: dict[str, float] = {}
-        while self.step < self.config.steps:
-            with clear_memory_errors(self.config.batch, self.config.size):
-                losses = self._one_step()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value / self.config.log_every
-            self.step += 1
-            if self.step % self.config.log_every == 0:
-                log.write(self.step, {"rate": self.schedule.rate(self.step), **sums})
-                sums = {}
-            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
-                self.save()
-        return self.average.state if self.config.average > 0 else self.network.state_dict()
+        self.to_the_end()
+        return self.learner.weights
 
-    def save(self) -> None:
-        """Write the checkpoint from which the run resumes exactly."""
-        content = {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average.state,
-            "updates": self.average.updates,
-            "optimiser": self.optimiser.state_dict(),
-        }
-        save_checkpoint(self.config.output / "checkpoint.pt", content)
+    def rate(self, step: int) -> float:
+        """See `TrainingRun`."""
+        return self.schedule.rate(step)
 
-    def _resume(self) -> None:
-        content = load_checkpoint(self.config.output / "checkpoint.pt", self.device)
-        if content is not None:
-            self.step = content["step"]
-            self.network.load_state_dict(content["network"])
-            self.average.state = content["average"]
-            self.average.updates = content["updates"]
-            self.optimiser.load_state_dict(content["optimiser"])
-
-    def _one_step(self) -> dict[str, float]:
+    def one_step(self, generator: np.random.Generator) -> dict[str, float]:
+        """See `TrainingRun`; the three losses of `decision_loss`."""
         config = self.config
-        generator = step_generator(config.seed, self.step)
         case, index = self.sampler.draw(config.batch, generator)
         targets = self.targets.at(torch.as_tensor(self.pool.starts[case] + index, device=self.device))
-        seed = int(generator.integers(2**62))
-        batch = self.pool.fetch(case, index)
-        images, _ = augment(batch, config.augmentation, config.size, Draws.seeded(seed, self.device))
+        images, _, seed = self.augmented(case, index, generator)
         images, targets = self._with_blanks(images, targets, generator)
         torch.manual_seed(seed)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            output = self.network(images.contiguous(memory_format=torch.channels_last))
+        with self.autocast():
+            output = self.network(images)
         losses = decision_loss(output, targets, config.skip_weight)
         total = losses["choice"] + config.quality_weight * losses["quality"] + config.area_weight * losses["area"]
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate(self.step)
+        self.require_number(float(total.detach()), "The loss")
         total.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        self.average.update(self.network)
+        self.learner.learn(self.rate(self.step))
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _with_blanks(self, images: Tensor, targets: Targets, generator: np.random.Generator) -> tuple[Tensor, Targets]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,16 +11,11 @@ from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.med_danet_v2 import METHOD, network_of
-from DynamicSegLib.training.augmentation import Draws, augment
-from DynamicSegLib.training.averaging import RunningAverage
-from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
 from DynamicSegLib.training.distribution import Processes, join_processes
 from DynamicSegLib.training.export import BANK_FILE
 from DynamicSegLib.training.fold_runs import plain_weights
-from DynamicSegLib.training.progress import RunLog
-from DynamicSegLib.training.sampling import step_generator
+from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
-from DynamicSegLib.training.sources import open_sources
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.v2_config import V2Config
 from DynamicSegLib.training.v2_model import Prices, V2Loss, build_model, describe, foreground_centre
@@ -29,12 +25,11 @@ WEIGHTS_FILE = "dynamic.safetensors"
 ROUTER_FILE = "router.safetensors"
 
 
-class V2Run:
+class V2Run(TrainingRun):
     """One run: `V2Run(config, device).train()`; the same call again resumes from the last checkpoint.
 
     Parameters
     ----------
-    device: where to train.
     base: weights of the plain base network to start from (a candidate of Med-DANet's bank); random where None.
 
     Source: Med-DANet V2, Sec. 3.5 and 4.1.
@@ -47,105 +42,56 @@ class V2Run:
         base: Mapping[str, Tensor] | None = None,
         processes: Processes | None = None,
     ) -> None:
-        self.config, self.device, self.processes = config, device, processes or Processes()
         if config.policy_crops and max(config.policy_crops) >= min(config.size):
             raise TrainingError(f"Crop sizes {config.policy_crops} are not all smaller than the size {config.size}.")
-        self.step = 0
-        self.pool, self.sampler = open_sources(config.data, device)
+        super().__init__(config, device, processes)
+        self.config = config
         self.classes = self.pool.cases[0].record.classes
-        torch.manual_seed(config.seed)
         self.model = build_model(config, self.pool.modalities, self.classes)
         if base is not None:
             self.model.network.load_base(dict(base))
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.average = RunningAverage(self.model, config.average)
+        groups = [
+            {"params": list(self.model.network.segmentation.parameters()), "share": 1.0},
+            {"params": self.model.decision_parameters(), "share": config.decision_rate},
+        ]
         options = config.optimiser
-        self.optimiser = torch.optim.Adam(
-            [
-                {"params": list(self.model.network.segmentation.parameters()), "share": 1.0},
-                {"params": self.model.decision_parameters(), "share": config.decision_rate},
-            ],
-            options.learning_rate,
-            weight_decay=options.weight_decay,
-            amsgrad=options.amsgrad,
-        )
+        self.learner = Learner(self.model, adam(groups, options), config.average)
+        self.learners["model"] = self.learner
         self.schedule = Schedule(config.steps, options.learning_rate, options.warm_up_steps, options.power)
         prices = Prices.of(config, read_task(config.task), self.pool.modalities, self.classes)
         self.loss = V2Loss(config, prices, self.classes).to(device)
         self._phase = 0
         self._wrapped: nn.Module | None = None
-        self._resume()
+        self.resume()
 
     def train(self) -> dict[str, Tensor]:
         """Run to the end of the schedule. Returns the weights to export."""
+        self.to_the_end()
+        return self.learner.weights
+
+    def rate(self, step: int) -> float:
+        """See `TrainingRun`."""
+        return self.schedule.rate(step)
+
+    def also_logged(self) -> dict[str, float]:
+        """See `TrainingRun`; the phase."""
+        return {"phase": self.config.phase(self.step - 1)}
+
+    def one_step(self, generator: np.random.Generator) -> dict[str, float]:
+        """See `TrainingRun`; the losses by name, those that a phase lacks as 0."""
         config = self.config
-        log = RunLog(config.output / "log.csv", self.step, config.steps)
-        sums: dict[str, float] = {}
-        while self.step < config.steps:
-            for name, value in self.one_step().items():
-                sums[name] = sums.get(name, 0.0) + value / config.log_every
-            if self.processes.first and self.step % config.log_every == 0:
-                log.write(
-                    self.step, {"phase": config.phase(self.step - 1), "rate": self.schedule.rate(self.step), **sums}
-                )
-            sums = {} if self.step % config.log_every == 0 else sums
-            if self.processes.first and (self.step % config.checkpoint_every == 0 or self.step == config.steps):
-                self.save()
-        return self.average.state if config.average > 0 else self.model.state_dict()
-
-    def save(self) -> None:
-        """Write the checkpoint from which the run resumes exactly."""
-        content = {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "average": self.average.state,
-            "updates": self.average.updates,
-            "optimiser": self.optimiser.state_dict(),
-        }
-        save_checkpoint(self.config.output / "checkpoint.pt", content)
-
-    def _resume(self) -> None:
-        content = load_checkpoint(self.config.output / "checkpoint.pt", self.device)
-        if content is None:
-            return
-        fits = content.get("model", {}).keys() == self.model.state_dict().keys()
-        if not fits:
-            raise TrainingError(
-                f"The checkpoint in {self.config.output} is of another network than the configuration's: name another "
-                "output folder, or remove the checkpoint."
-            )
-        self.step = content["step"]
-        self.model.load_state_dict(content["model"])
-        self.average.state, self.average.updates = content["average"], content["updates"]
-        self.optimiser.load_state_dict(content["optimiser"])
-
-    def one_step(self) -> dict[str, float]:
-        """One batch; returns the losses by name, those that a phase lacks as 0."""
-        config = self.config
-        generator = step_generator(config.seed, self.step, self.processes.rank)
-        batch = self.pool.fetch(*self.sampler.draw(config.batch, generator))
-        seed = int(generator.integers(2**62))
-        images, classes = augment(batch, config.augmentation, config.size, Draws.seeded(seed, self.device))
-        images = images.contiguous(memory_format=torch.channels_last)
+        images, classes, seed = self.batch(generator)
         phase, guide = config.phase(self.step), foreground_centre(classes)
         torch.manual_seed(seed)
         model = self._in_phase(phase)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        with self.autocast():
             options = model(images, guide, phase, config.spatial)
         losses: dict[str, Tensor] = self.loss(options, classes, guide, phase)
         total = torch.stack(list(losses.values())).sum()
-        if not bool(total.isfinite()):
-            raise TrainingError(
-                f"The loss is not a number at step {self.step}: lower the learning rate, or set precision to fp32; the "
-                "last checkpoint is whole."
-            )
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["share"] * self.schedule.rate(self.step)
+        self.require_number(float(total.detach()), "The loss")
         total.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        self.average.update(self.model)
-        self.step += 1
+        self.learner.learn(self.rate(self.step))
         names = ("dice", "gflops", "options", "quality", "area", "guidance")
         return {name: float(losses[name].detach()) if name in losses else 0.0 for name in names}
 

@@ -39,6 +39,10 @@ def config_of(folder: Path, **changes: object) -> BankConfig:
     return BankConfig(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def networks_of(run: BankRun) -> dict[str, torch.nn.Module]:
+    return {name: learner.network for name, learner in run.learners.items()}
+
+
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     BankRun(config_of(tmp_path, steps=60, log_every=20, checkpoint_every=60), CPU).train()
@@ -53,8 +57,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     unbroken = BankRun(config_of(tmp_path, output=tmp_path / "unbroken"), CPU).train()
     first = BankRun(config_of(tmp_path), CPU)
     for _ in range(3):
-        first._one_step()
-        first.step += 1
+        first.advance()
     first.save()
     second = BankRun(config_of(tmp_path), CPU)
     assert second.step == 3
@@ -68,23 +71,23 @@ def test_detached_candidates_stand_still_while_the_others_go_on(tmp_path: Path) 
     tiny_cache(tmp_path)
     run = BankRun(config_of(tmp_path, detachment=Detachment(("S",), 0.5)), CPU)
     run.step = 3
-    before = {name: network.encoder.stem.weight.clone() for name, network in run.networks.items()}  # type: ignore[union-attr,operator]
-    losses = run._one_step()
-    assert set(losses) == {"L"}
-    assert torch.equal(before["S"], run.networks["S"].encoder.stem.weight)  # type: ignore[union-attr,arg-type]
-    assert not torch.equal(before["L"], run.networks["L"].encoder.stem.weight)  # type: ignore[union-attr,arg-type]
+    before = {name: network.encoder.stem.weight.clone() for name, network in networks_of(run).items()}  # type: ignore[union-attr,operator]
+    losses = run.advance()
+    assert set(losses) == {"loss_L"}
+    assert torch.equal(before["S"], run.learners["S"].network.encoder.stem.weight)  # type: ignore[union-attr,arg-type]
+    assert not torch.equal(before["L"], networks_of(run)["L"].encoder.stem.weight)  # type: ignore[union-attr,arg-type]
 
 
 def test_joint_training_gives_each_candidate_what_it_gets_alone(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     both = config_of(tmp_path)
     joint = BankRun(both, CPU)
-    start = {name: {k: v.clone() for k, v in n.state_dict().items()} for name, n in joint.networks.items()}
-    joint._one_step()
+    start = {name: {k: v.clone() for k, v in n.state_dict().items()} for name, n in networks_of(joint).items()}
+    joint.advance()
     alone = BankRun(config_of(tmp_path, candidates=both.candidates[1:], output=tmp_path / "alone"), CPU, start)
-    alone._one_step()
+    alone.advance()
     image = torch.randn(1, 2, 16, 16)
-    results = [run.networks["L"].eval()(image) for run in (joint, alone)]
+    results = [networks_of(run)["L"].eval()(image) for run in (joint, alone)]
     # The mean over candidates halves the gradients, to which Adam is blind up to weight decay and its epsilon.
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-3)
 
@@ -114,7 +117,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pyte
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     run = BankRun(config_of(tmp_path), CPU)
-    torch.nn.init.constant_(run.networks["S"].decoder.head.weight, float("nan"))  # type: ignore[union-attr,arg-type]
+    torch.nn.init.constant_(run.learners["S"].network.decoder.head.weight, float("nan"))  # type: ignore[union-attr,arg-type]
     with pytest.raises(TrainingError, match="loss of S is not a number at step 0"):
         run.train()
 

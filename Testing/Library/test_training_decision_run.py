@@ -86,8 +86,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     unbroken = run_of(tmp_path, output=tmp_path / "unbroken").train()
     first = run_of(tmp_path)
     for _ in range(2):
-        first._one_step()
-        first.step += 1
+        first.advance()
     first.save()
     resumed = run_of(tmp_path).train()
     for key, value in unbroken.items():

@@ -99,7 +99,7 @@ def test_mutual_learning_is_compared_with_separate_training_and_with_narrowing(f
 
 def test_what_is_finished_is_not_done_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((mutual_run, "MutualRun"), (decision_run, "DecisionRun")):
-        monkeypatch.setattr(getattr(module, name), "_one_step", lambda _: pytest.fail("trained again"))
+        monkeypatch.setattr(getattr(module, name), "one_step", lambda _, __: pytest.fail("trained again"))
 
     assert run_command("mutual-folds", "--config", str(finished / "folds.yaml"), "--device", "cpu") == 0
 

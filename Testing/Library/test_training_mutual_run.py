@@ -59,8 +59,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     unbroken = MutualRun(config_of(tmp_path, output=tmp_path / "unbroken"), CPU).train()
     first = MutualRun(config_of(tmp_path), CPU)
     for _ in range(2):
-        first._one_step()
-        first.step += 1
+        first.advance()
     first.save()
 
     second = MutualRun(config_of(tmp_path), CPU)
@@ -78,10 +77,10 @@ def test_one_width_alone_leaves_the_other_channels_as_they_were(tmp_path: Path) 
     run = MutualRun(config_of(tmp_path, **changes), CPU)
     before = run.network.network.encoder.stem.weight.detach().clone()
 
-    losses = run._one_step()
+    losses = run.advance()
 
     after = run.network.network.encoder.stem.weight.detach()
-    assert set(losses) == {"full"}
+    assert set(losses) == {"loss_full"}
     assert not torch.equal(before[:4], after[:4])
     assert torch.equal(before[4:], after[4:])
 
@@ -110,10 +109,10 @@ def test_too_little_memory_says_what_to_lower(tmp_path: Path, monkeypatch: pytes
     tiny_cache(tmp_path)
     run = MutualRun(config_of(tmp_path), CPU)
 
-    def fail() -> None:
+    def fail(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(run, "_one_step", fail)
+    monkeypatch.setattr(run, "one_step", fail)
     with pytest.raises(TrainingError, match="lower batch"):
         run.train()
 

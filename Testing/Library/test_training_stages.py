@@ -63,10 +63,10 @@ def test_a_bundle_without_router_cannot_start_a_decision_network(tmp_path: Path)
 def test_memory_that_does_not_suffice_says_what_to_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_cache(tmp_path)
 
-    def fail(_: BankRun) -> dict[str, float]:
+    def fail(_: BankRun, __: object) -> dict[str, float]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr(BankRun, "_one_step", fail)
+    monkeypatch.setattr(BankRun, "one_step", fail)
     with pytest.raises(TrainingError, match=r"batch 4 and size 16 x 16 does not fit into memory .*lower batch"):
         BankRun(config_of(tmp_path), CPU).train()
 

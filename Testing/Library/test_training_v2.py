@@ -69,7 +69,7 @@ def test_each_phase_trains_its_own_parts(tmp_path: Path) -> None:
     for step, parts in ((0, expected[0]), (2, expected[1]), (4, expected[2])):
         run.step = step
         before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-        losses = run.one_step()
+        losses = run.advance()
         assert changed(before, run) == parts
         assert losses["gflops"] > 0
         assert (losses["area"] > 0) == ("policy" in parts)
@@ -81,7 +81,7 @@ def test_decision_networks_may_learn_faster_than_the_segmentation(tmp_path: Path
     for rate in (1.0, 4.0):
         run = V2Run(config_of(tmp_path, output=tmp_path / str(rate), decision_rate=rate), CPU)
         before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-        run.one_step()
+        run.advance()
         moved[rate] = {name: float((p.detach() - before[name]).abs().max()) for name, p in run.model.named_parameters()}
     policy, head = "policy.backbone.classifier.weight", "network.segmentation.network.decoder.head.weight"
     assert moved[4.0][policy] == pytest.approx(4 * moved[1.0][policy], rel=1e-2)
@@ -102,7 +102,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     unbroken = V2Run(config_of(tmp_path, output=tmp_path / "unbroken"), CPU).train()
     first = V2Run(config_of(tmp_path), CPU)
     for _ in range(3):
-        first.one_step()
+        first.advance()
     first.save()
     second = V2Run(config_of(tmp_path), CPU)
     assert second.step == 3

@@ -64,7 +64,7 @@ def test_folds_give_the_papers_table_and_a_bundle_and_are_not_run_twice(
     trained, kept = (tmp_path / "run" / "all" / each for each in ("bank", "decision-final"))
     assert (trained / "router.safetensors").read_bytes() == (kept / "router.safetensors").read_bytes()
 
-    monkeypatch.setattr(v2_run.V2Run, "one_step", lambda _: pytest.fail("a finished run was started again"))
+    monkeypatch.setattr(v2_run.V2Run, "one_step", lambda _, __: pytest.fail("a finished run was started again"))
     again = V2Folds(config, CPU, lambda text: None).run()
     # All but the milliseconds.
     assert [row.rpartition(" | ")[0] for row in again.splitlines()] == [

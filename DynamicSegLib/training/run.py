@@ -1,0 +1,213 @@
+"""The loop that every training run shares: step, log, checkpoint, and go on from the last checkpoint exactly."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.training.augmentation import Augmentation, Draws, augment
+from DynamicSegLib.training.averaging import RunningAverage
+from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
+from DynamicSegLib.training.config import DataConfig, OptimiserConfig
+from DynamicSegLib.training.distribution import Processes
+from DynamicSegLib.training.guards import clear_memory_errors
+from DynamicSegLib.training.progress import RunLog
+from DynamicSegLib.training.sampling import step_generator
+from DynamicSegLib.training.sources import open_sources
+
+
+class RunConfig(Protocol):
+    """What every run's configuration has."""
+
+    @property
+    def output(self) -> Path: ...
+    @property
+    def data(self) -> DataConfig: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def augmentation(self) -> Augmentation: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def checkpoint_every(self) -> int: ...
+    @property
+    def log_every(self) -> int: ...
+
+
+class Learner:
+    """A network that learns: with its optimiser and the running average of its weights.
+
+    A parameter group of the optimiser may have a `share`: its learning rate relative to the schedule's.
+
+    Parameters
+    ----------
+    decay: of the running average; 0 keeps none.
+    """
+
+    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, decay: float) -> None:
+        self.network, self.optimiser = network, optimiser
+        self.average = RunningAverage(network, decay)
+
+    def learn(self, rate: float) -> None:
+        """One step of the optimiser along the gradients that are there, at the learning rate `rate`."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = group.get("share", 1.0) * rate
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.average.update(self.network)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to export: the running average, or the last ones where none is kept."""
+        return self.average.state if self.average.decay > 0 else self.network.state_dict()
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint holds of it."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state,
+            "updates": self.average.updates,
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take in what `state` gave; KeyError, RuntimeError or ValueError where it is of another network."""
+        self.network.load_state_dict(state["network"])
+        self.average.state, self.average.updates = state["average"], state["updates"]
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def adam(parameters: Iterable[Tensor] | Iterable[dict[str, Any]], options: OptimiserConfig) -> torch.optim.Adam:
+    """The optimiser of Med-DANet's runs; `parameters`: or groups of them, each with a `share` (see `Learner`)."""
+    return torch.optim.Adam(
+        parameters, options.learning_rate, weight_decay=options.weight_decay, amsgrad=options.amsgrad
+    )
+
+
+class TrainingRun(ABC):
+    """One run: `train()` goes to the end of the schedule; the same call again resumes from the last checkpoint.
+
+    A subclass builds its networks, fills `learners` and then calls `resume`.
+
+    Parameters
+    ----------
+    device: where to train.
+    processes: of a run that several share; by default this one.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device, processes: Processes | None = None) -> None:
+        self._config, self.device, self.processes = config, device, processes or Processes()
+        self.step = 0
+        self.learners: dict[str, Learner] = {}
+        self.pool, self.sampler = open_sources(config.data, device)
+        torch.manual_seed(config.seed)
+
+    @abstractmethod
+    def one_step(self, generator: np.random.Generator) -> dict[str, float]:
+        """Learn from one batch. `generator`: of this step. Returns values to log."""
+
+    @abstractmethod
+    def rate(self, step: int) -> float:
+        """The learning rate of step `step` (0-based)."""
+
+    def also_logged(self) -> dict[str, float]:
+        """What stands in the log besides the learning rate and the step's values."""
+        return {}
+
+    def to_the_end(self) -> None:
+        """All steps that are left."""
+        config = self._config
+        log = RunLog(config.output / "log.csv", self.step, config.steps)
+        sums: dict[str, float] = {}
+        while self.step < config.steps:
+            with clear_memory_errors(config.batch, config.size):
+                values = self.advance()
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value / config.log_every
+            if self.step % config.log_every == 0:
+                if self.processes.first:
+                    log.write(self.step, {**self.also_logged(), "rate": self.rate(self.step), **sums})
+                # Names stay: a candidate that is detached has no loss any more, but keeps its column.
+                sums = dict.fromkeys(sums, 0.0)
+            if self.processes.first and (self.step % config.checkpoint_every == 0 or self.step == config.steps):
+                self.save()
+
+    def advance(self) -> dict[str, float]:
+        """One step, and count it."""
+        values = self.one_step(step_generator(self._config.seed, self.step, self.processes.rank))
+        self.step += 1
+        return values
+
+    def batch(self, generator: np.random.Generator) -> tuple[Tensor, Tensor, int]:
+        """Draw slices and augment them; see `augmented`."""
+        case, index = self.sampler.draw(self._config.batch, generator)
+        return self.augmented(case, index, generator)
+
+    def augmented(
+        self, case: np.ndarray, index: np.ndarray, generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor, int]:
+        """Images float `[n, modality, *size]`, classes int64 `[n, *size]`, and a seed for what else is drawn.
+
+        case, index: int `[n]`, which case of the pool, and which of its slices.
+        """
+        seed = int(generator.integers(2**62))
+        draws = Draws.seeded(seed, self.device)
+        coded = self.pool.fetch(case, index)
+        images, classes = augment(coded, self._config.augmentation, self._config.size, draws)
+        return images.contiguous(memory_format=torch.channels_last), classes, seed
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of the configuration."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.precision == "bf16")
+
+    def require_number(self, value: float, what: str) -> None:
+        """TrainingError where a loss is not finite."""
+        if not np.isfinite(value):
+            raise TrainingError(
+                f"{what} is not a number at step {self.step}: lower the learning rate, or set precision to fp32; the "
+                "last checkpoint is whole."
+            )
+
+    def save(self) -> None:
+        """Write the checkpoint from which the run resumes exactly."""
+        learners = {name: learner.state() for name, learner in self.learners.items()}
+        save_checkpoint(self._checkpoint, {"step": self.step, "learners": learners})
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises
+        ------
+        TrainingError: it is of another network.
+        """
+        content = load_checkpoint(self._checkpoint, self.device)
+        if content is None:
+            return
+        try:
+            if set(content["learners"]) != set(self.learners):
+                raise KeyError(f"it holds {sorted(content['learners'])}, expected {sorted(self.learners)}")
+            for name, learner in self.learners.items():
+                learner.restore(content["learners"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise TrainingError(
+                f"The checkpoint in {self._config.output} is of another run ({error}): name another output folder, or "
+                "remove the checkpoint."
+            ) from error
+        self.step = content["step"]
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._config.output / "checkpoint.pt"
