@@ -5,6 +5,7 @@ orientation (axial: slices towards superior, rows towards posterior, columns tow
 the working grid never interpolates between slices of the reference volume.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,6 +17,20 @@ from numpy.typing import NDArray
 # Directions in which column, row and slice index grow (DICOM's LPS letters).
 ORIENTATIONS = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
 SAME_GRID_VOXELS = 0.1
+# Slices that are interpolated at once: memory grows with them, not with the volume.
+_SLAB = 32
+
+
+def only_grid(size: Sequence[int], like: sitk.Image) -> sitk.Image:
+    """An image of `size` (columns, rows, slices) with spacing, origin and direction of another, and without pixels.
+
+    SimpleITK's label maps hold nothing until a label is added; any other image of the size would fill memory.
+    """
+    grid = sitk.Image([int(n) for n in size], sitk.sitkLabelUInt8)
+    grid.SetSpacing(like.GetSpacing())
+    grid.SetOrigin(like.GetOrigin())
+    grid.SetDirection(like.GetDirection())
+    return grid
 
 
 def grid_difference_voxels(reference: sitk.Image, other: sitk.Image) -> float:
@@ -87,9 +102,9 @@ class WorkingGrid:
 
     Parameters
     ----------
-    native: the reference volume's grid (an image whose pixels are not read).
+    native: the reference volume's grid, an image without pixels (see `only_grid`).
     axes: native to oriented.
-    frame: the working grid as an image geometry: size (columns, rows, slices), spacing, origin, direction.
+    frame: the working grid in the same way: size (columns, rows, slices), spacing, origin, direction.
     offset: oriented (row, column) index of the working grid's first pixel, where the in-plane spacing is the
         scan's own; None where in-plane interpolation is needed.
     """
@@ -119,22 +134,34 @@ class WorkingGrid:
         A volume on the reference grid is copied exactly where the spacing allows, else interpolated once. Where zero
         means outside the brain, only what is inside takes part, so that the brain's rim keeps its brightness.
         """
-        same = grid_difference_voxels(self.native, image) < SAME_GRID_VOXELS
-        if same and self.offset is not None:
-            oriented = self.axes.orient(sitk.GetArrayViewFromImage(image))
-            return np.array(_window(oriented, self.shape, self.offset), np.float32)
-        source = sitk.Cast(image, sitk.sitkFloat32)
-        if interpolator != sitk.sitkLinear:
-            return self._resampled(source, interpolator)
-        values = self._resampled(self._smoothed(source), interpolator)
-        if zero_is_outside:
-            inside = self._resampled(self._smoothed(sitk.Cast(source != 0, sitk.sitkFloat32)), interpolator)
-            values /= np.maximum(inside, 0.5)
-            values[inside < 0.5] = 0
+        values = np.empty(self.shape, np.float32)
+        self.sample_into(values, image, interpolator, zero_is_outside)
         return values
 
-    def _resampled(self, image: sitk.Image, interpolator: int) -> NDArray[np.float32]:
-        return sitk.GetArrayFromImage(sitk.Resample(image, self.frame, sitk.Transform(), interpolator, 0.0))
+    def sample_into(
+        self,
+        values: NDArray[np.float32],
+        image: sitk.Image,
+        interpolator: int = sitk.sitkLinear,
+        zero_is_outside: bool = False,
+    ) -> None:
+        """`sample` into an array that is there already, without a second one of its size."""
+        same = grid_difference_voxels(self.native, image) < SAME_GRID_VOXELS
+        if same and self.offset is not None:
+            _window_into(values, self.axes.orient(sitk.GetArrayViewFromImage(image)), self.offset)
+            return
+        inside = None
+        if interpolator == sitk.sitkLinear:
+            if zero_is_outside:
+                inside = self._smoothed(image != 0)
+            image = self._smoothed(image)
+        for first in range(0, len(values), _SLAB):
+            slab = values[first : first + _SLAB]
+            slab[...] = _resampled(image, self.frame, interpolator, first, len(slab))
+            if inside is not None:
+                share = _resampled(inside, self.frame, interpolator, first, len(slab))
+                slab /= np.maximum(share, 0.5)
+                slab[share < 0.5] = 0
 
     def labels_to_native(self, labels: NDArray[np.uint8]) -> sitk.Image:
         """Labels `[slice, row, column]` of the working grid on the reference volume's native grid, uint8.
@@ -144,29 +171,35 @@ class WorkingGrid:
         """
         if self.offset is not None:
             column, row, between = (self.native.GetSize()[2 - axis] for axis in reversed(self.axes.order))
-            oriented = _window(labels, (between, row, column), (-self.offset[0], -self.offset[1]))
+            oriented = np.empty((between, row, column), np.uint8)
+            _window_into(oriented, labels, (-self.offset[0], -self.offset[1]))
             native = sitk.GetImageFromArray(np.ascontiguousarray(self.axes.restore(oriented)))
             native.CopyInformation(self.native)
             return native
         return self._interpolated_labels(labels)
 
     def _interpolated_labels(self, labels: NDArray[np.uint8]) -> sitk.Image:
+        members = {}
+        for value in range(1, int(labels.max()) + 1):
+            if (labels == value).any():
+                members[value] = sitk.GetImageFromArray((labels == value).view(np.uint8))
+                members[value].CopyInformation(self.frame)
         winner = np.zeros(self.native.GetSize()[::-1], np.uint8)
-        best = np.zeros(winner.shape, np.float32)
-        claimed = np.zeros(winner.shape, np.float32)
-        for value in np.unique(labels[labels > 0]):
-            member = sitk.GetImageFromArray((labels == value).astype(np.float32))
-            member.CopyInformation(self.frame)
-            share = sitk.GetArrayFromImage(
-                sitk.Resample(member, self.native, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-            )
+        for first in range(0, len(winner) if members else 0, _SLAB):
+            self._choose_winner(winner[first : first + _SLAB], members, first)
+        native = sitk.GetImageFromArray(winner)
+        native.CopyInformation(self.native)
+        return native
+
+    def _choose_winner(self, winner: NDArray[np.uint8], members: Mapping[int, sitk.Image], first: int) -> None:
+        """Fill native slices from `first` on with the label of the largest share, 0 where all together have half."""
+        best, claimed = (np.zeros(winner.shape, np.float32) for _ in range(2))
+        for value, member in members.items():
+            share = _resampled(member, self.native, sitk.sitkLinear, first, len(winner))
             claimed += share
             better = share > best
             winner[better], best[better] = value, share[better]
         winner[claimed <= 0.5] = 0
-        native = sitk.GetImageFromArray(winner)
-        native.CopyInformation(self.native)
-        return native
 
     def _smoothed(self, image: sitk.Image) -> sitk.Image:
         """Blur a volume that is sampled more finely than the working grid, so that fine detail does not alias."""
@@ -177,23 +210,31 @@ class WorkingGrid:
         ]
         for axis, sigma in enumerate(sigmas):
             if sigma > 0 and image.GetSize()[axis] >= 4:
+                image = sitk.Cast(image, sitk.sitkFloat32)
                 image = sitk.RecursiveGaussian(image, sigma, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
         return image
 
 
-def _window(array: NDArray[Any], shape: tuple[int, int, int], offset: tuple[int, int]) -> NDArray[Any]:
-    """The window of `shape` that begins at in-plane `offset`, zeros where it leaves the array."""
-    if offset == (0, 0) and array.shape == shape:
-        return array
-    out = np.zeros(shape, array.dtype)
+def _resampled(image: sitk.Image, grid: sitk.Image, interpolator: int, first: int, slices: int) -> NDArray[np.float32]:
+    """An image on `slices` slices of a grid from `first` on: float32 `[slice, row, column]`."""
+    columns, rows, _ = grid.GetSize()
+    slab = only_grid((columns, rows, slices), grid)
+    slab.SetOrigin(grid.TransformIndexToPhysicalPoint((0, 0, first)))
+    return sitk.GetArrayFromImage(sitk.Resample(image, slab, sitk.Transform(), interpolator, 0.0, sitk.sitkFloat32))
+
+
+def _window_into(out: NDArray[Any], array: NDArray[Any], offset: tuple[int, int]) -> None:
+    """Fill `out` with the window of `array` that begins at in-plane `offset`, zeros where it leaves the array."""
     inner: list[slice] = [slice(None)]
     outer: list[slice] = [slice(None)]
-    for length, have, start in zip(shape[1:], array.shape[1:], offset, strict=True):
+    for length, have, start in zip(out.shape[1:], array.shape[1:], offset, strict=True):
         first, last = max(start, 0), min(start + length, have)
         inner.append(slice(first, max(first, last)))
         outer.append(slice(first - start, max(first, last) - start))
-    out[tuple(outer)] = array[tuple(inner)]
-    return out
+    window = tuple(outer)
+    if out[window].shape != out.shape:
+        out[...] = 0
+    out[window] = array[tuple(inner)]
 
 
 def place_working_grid(
@@ -211,8 +252,7 @@ def place_working_grid(
     spacing_mm, size: in-plane, (row, column). The size grows (in steps of 8) where the foreground would not fit.
     foreground: native array axes `[k, j, i]`; the window is centred on it where the scan is larger than the window.
     """
-    oriented = sitk.DICOMOrient(reference, ORIENTATIONS[slice_axis])
-    axes = Axes.between(reference, oriented)
+    oriented, axes = _oriented(reference, slice_axis)
     columns, rows, slices = oriented.GetSize()
     column_mm, row_mm, slice_mm = oriented.GetSpacing()
     exact = all(
@@ -233,13 +273,29 @@ def place_working_grid(
         (start + 0.5) * working_mm[axis] / have_mm - 0.5
         for axis, (start, have_mm) in enumerate(zip(starts, (row_mm, column_mm), strict=True))
     ]
-    frame = sitk.Image([lengths[1], lengths[0], slices], sitk.sitkUInt8)
+    frame = only_grid((lengths[1], lengths[0], slices), oriented)
     frame.SetSpacing([working_mm[1], working_mm[0], slice_mm])
-    frame.SetDirection(oriented.GetDirection())
     frame.SetOrigin(oriented.TransformContinuousIndexToPhysicalPoint([first[1], first[0], 0.0]))
-    grid = sitk.Image(reference.GetSize(), sitk.sitkUInt8)
-    grid.CopyInformation(reference)
-    return WorkingGrid(grid, axes, frame, (starts[0], starts[1]) if exact else None)
+    native = only_grid(reference.GetSize(), reference)
+    return WorkingGrid(native, axes, frame, (starts[0], starts[1]) if exact else None)
+
+
+def _oriented(reference: sitk.Image, slice_axis: str) -> tuple[sitk.Image, Axes]:
+    """The reference's grid in the orientation of a slice axis, without pixels, and the way there."""
+    voxel = sitk.Image(1, 1, 1, sitk.sitkUInt8)
+    voxel.SetDirection(reference.GetDirection())
+    turned = sitk.DICOMOrient(voxel, ORIENTATIONS[slice_axis])
+    axes = Axes.between(voxel, turned)
+    # Image indices count columns first, array axes slices first.
+    order = [2 - axis for axis in reversed(axes.order)]
+    size = reference.GetSize()
+    corner = [0, 0, 0]
+    for axis, flipped in zip(order, reversed(axes.flipped), strict=True):
+        corner[axis] = size[axis] - 1 if flipped else 0
+    oriented = only_grid([size[axis] for axis in order], turned)
+    oriented.SetSpacing([reference.GetSpacing()[axis] for axis in order])
+    oriented.SetOrigin(reference.TransformIndexToPhysicalPoint(corner))
+    return oriented, axes
 
 
 def _extent(seen: NDArray[Any], axis: int) -> tuple[int, int]:

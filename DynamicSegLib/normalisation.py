@@ -55,20 +55,40 @@ class Normalisation:
 
     def applying(self, volumes: NDArray[np.float32], modalities: tuple[str, ...]) -> Iterator[str]:
         """`apply` in steps of one modality; yields the name of the next."""
-        zscore = self.kind is NormalisationKind.ZSCORE_NONZERO
-        inside = np.any(volumes != 0, axis=0) if zscore else np.zeros(0, np.bool_)
-        for name, volume in zip(modalities, volumes, strict=True):
-            yield name
-            if not zscore:
+        if self.kind is NormalisationKind.WINDOW:
+            for name, volume in zip(modalities, volumes, strict=True):
+                yield name
                 volume -= self.low
                 volume /= self.high - self.low
                 np.clip(volume, 0.0, 1.0, out=volume)
-                continue
-            values = volume[inside]
-            deviation = float(values.std(dtype=np.float64)) if values.size else 0.0
+            return
+        inside = np.stack([np.any(slices != 0, axis=0) for slices in volumes.swapaxes(0, 1)])
+        for name, volume in zip(modalities, volumes, strict=True):
+            yield name
+            mean, deviation = _moments(volume, inside)
             if deviation <= 0.0:
                 raise InputError(
                     f"{name} has one single value inside the brain: it cannot be normalised. "
                     "Check that the right file was chosen."
                 )
-            volume[inside] = (values - np.float32(values.mean(dtype=np.float64))) / np.float32(deviation)
+            for plane, seen in zip(volume, inside, strict=True):
+                plane[seen] = (plane[seen] - np.float32(mean)) / np.float32(deviation)
+
+
+def _moments(volume: NDArray[np.float32], inside: NDArray[np.bool_]) -> tuple[float, float]:
+    """Mean and standard deviation of the voxels inside, gathered slice by slice: no second volume is made of them.
+
+    Source: T. Chan, G. Golub, R. LeVeque, Updating formulae and a pairwise algorithm for computing sample variances,
+    1979.
+    """
+    count, mean, squares = 0, 0.0, 0.0
+    for plane, seen in zip(volume, inside, strict=True):
+        values = plane[seen].astype(np.float64)
+        if not values.size:
+            continue
+        own = float(values.mean())
+        total = count + values.size
+        squares += float(np.square(values - own).sum()) + (own - mean) ** 2 * count * values.size / total
+        mean += (own - mean) * values.size / total
+        count = total
+    return mean, (squares / count) ** 0.5 if count else 0.0

@@ -90,8 +90,7 @@ class Segmentation:
     def volumes_ml(self) -> dict[str, float]:
         """Millilitres of each label, by name."""
         voxel_ml = float(np.prod(self.study.spacing_mm)) / 1000
-        counts = np.bincount(self.labels.ravel(), minlength=256)
-        return {name: float(counts[value] * voxel_ml) for value, name in self.label_names.items()}
+        return {name: np.count_nonzero(self.labels == value) * voxel_ml for value, name in self.label_names.items()}
 
     @property
     def notes(self) -> tuple[str, ...]:
