@@ -162,7 +162,7 @@ def _showThreeDView() -> None:
 
 
 def volumesInWords(segmentationNode: Any) -> str:
-    """Each segment with its colour and its volume in mL, as the segments are now."""
+    """Each segment with its colour and its volume in mL, as the segments are now, and what cleaning changed."""
     segmentation = segmentationNode.GetSegmentation()
     parts, found = [], 0
     for place in range(segmentation.GetNumberOfSegments()):
@@ -173,6 +173,8 @@ def volumesInWords(segmentationNode: Any) -> str:
         parts.append(f"{SQUARE.format(color=color)}&nbsp;{escape(segment.GetName())} <b>{milliliters:.1f}&nbsp;mL</b>")
     if not found:
         parts.append("<b>" + _("0 voxels were found: the segmentation is empty.") + "</b>")
+    if segmentationNode.GetDescription():
+        parts.append(f"<small>{escape(segmentationNode.GetDescription())}</small>")
     return "<br>".join(parts)
 
 

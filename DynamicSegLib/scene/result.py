@@ -92,8 +92,12 @@ def last_result() -> ResultNodes | None:
 
 
 def publish(view: SegmentationView, volume: Node, segmentation: Segmentation) -> ResultNodes:
-    """Add the table, the chart and the crop boxes of a finished run beside its segmentation node."""
+    """Add the table, the chart and the crop boxes of a finished run beside its segmentation node.
+
+    What cleaning changed becomes the node's description.
+    """
     name = view.node.GetName()
+    view.node.SetDescription(" ".join(segmentation.notes))
     table = table_node_from_decisions(segmentation.decisions, segmentation.options, free_name(f"{name} decisions"))
     chart = create_chart(
         segmentation.decisions, segmentation.options, free_name(f"{name} chart"), title_of(segmentation)
@@ -107,7 +111,8 @@ def publish(view: SegmentationView, volume: Node, segmentation: Segmentation) ->
 
 
 def republish(result: ResultNodes, segmentation: Segmentation) -> None:
-    """Bring table, chart and crop boxes up to date after slices were run again."""
+    """Bring table, chart, crop boxes and description up to date after slices were run again."""
+    result.segmentation.SetDescription(" ".join(segmentation.notes))
     fill_table(result.table, segmentation.decisions, segmentation.options)
     fill_chart(result.chart, segmentation.decisions, segmentation.options, title_of(segmentation))
     _draw_crop_boxes(result, segmentation)

@@ -1,6 +1,7 @@
 """A segmentation from nodes to nodes: what is added, what is left when it is cancelled, what is run again."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from DynamicSegLib.budget import Budget
+from DynamicSegLib.cleaning import Cleaning
 from DynamicSegLib.errors import BudgetError, InputError
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'DynamicSeg[slicer]'")
@@ -156,6 +158,21 @@ def test_a_pin_changes_its_slice_and_runs_no_other(volumes: dict[str, Any], bund
     assert all(after[k].option == before[k].option for k in before if k != pinned)
     assert session.run.macs_spent - spent == session.run.costs[option].macs
     assert slicer.util.arrayFromTableColumn(session.result.table, "option")[pinned] == option
+
+
+def test_the_scene_ends_with_cleaned_labels_after_apply_and_after_a_pin(volumes: dict[str, Any], bundle: Any) -> None:
+    # The first slice is a part by itself while the second is skipped.
+    pins = {0: 1, 1: 0, **dict.fromkeys(range(2, 12), 1)}
+    session = new_session(volumes, replace(bundle, cleaning=Cleaning(5.0)))
+    exhaust(session.segment(BUDGET, pins=pins))
+    assert session.run.labels_of(0).any()
+    assert not label_array(session.result)[0].any() and label_array(session.result)[2:].any()
+    assert "mL in small islands were removed" in session.result.segmentation.GetDescription()
+    segmentation = session.result.segmentation
+    exhaust(session.update(BUDGET, pins=pins | {1: 1}))
+    assert session.result.segmentation is segmentation, "cleaned labels are no edits of the user's"
+    assert label_array(session.result)[0].any()
+    assert session.result.segmentation.GetDescription() == ""
 
 
 def test_an_update_never_overwrites_what_a_user_drew(volumes: dict[str, Any], bundle: Any) -> None:
