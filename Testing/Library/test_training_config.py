@@ -14,6 +14,8 @@ from DynamicSegLib.training.config import (
     from_mapping,
     read_config,
 )
+from DynamicSegLib.training.mutual_config import MutualFoldsConfig
+from DynamicSegLib.training.v2_config import V2FoldsConfig
 
 SHIPPED = Path(__file__).resolve().parents[2] / "DynamicSegLib" / "training" / "configs"
 SMALLEST = {"output": "out", "data": {"cache": "c", "cases": "l"}, "candidates": [], "steps": 5}
@@ -29,6 +31,11 @@ SMALLEST = {"output": "out", "data": {"cache": "c", "cases": "l"}, "candidates":
         ("gpu-bank", BankConfig),
         ("gpu-decision", DecisionConfig),
         ("gpu-folds", FoldsConfig),
+        ("small-folds", FoldsConfig),
+        ("gpu-v2-folds", V2FoldsConfig),
+        ("small-v2-folds", V2FoldsConfig),
+        ("gpu-mutual-folds", MutualFoldsConfig),
+        ("small-mutual-folds", MutualFoldsConfig),
         ("glioma-bundle", BundleConfig),
     ],
 )
