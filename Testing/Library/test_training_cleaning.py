@@ -36,7 +36,8 @@ from DynamicSegLib.training.mutual_table import score_cases
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.v2_judging import judge
 from DynamicSegLib.training.validation import Validator
-from Testing.Library.test_training_folds import TASK, write, write_configs
+from DynamicSegLib.weights import Storage, save_weights
+from Testing.Library.test_training_folds import TASK, run_command, write, write_configs
 from Testing.Library.training_cases import tiny_cache
 
 CPU = torch.device("cpu")
@@ -207,6 +208,34 @@ def test_the_tables_show_each_threshold_and_what_the_choice_is_worth() -> None:
     assert rows[13][0] == "thresholds, 2 cases"
     assert rows[15] == ["chosen on all cases: islands 0.1 mL, labels 0.05 mL", *["1.0000"] * 2, *["0.00"] * 2, "1.0000"]
     assert rows[16][1:] == rows[15][1:]
+
+
+def test_the_command_tries_thresholds_on_the_held_out_cases_of_a_bundle(
+    bank: Bank, case: CachedCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = validator(bank, tmp_path / "unused").network
+    (tmp_path / "decision").mkdir()
+    save_weights(tmp_path / "decision" / "router.safetensors", network.state_dict(), Storage.FLOAT32)
+    assert bank.candidates[0].weights is not None
+    task = {**TASK, "optional": {20: 10}}
+    config = {
+        "output": "unused",
+        "name": "squares",
+        "banks": [str(bank.candidates[0].weights.parent)],
+        "decision": str(tmp_path / "decision"),
+        "cache": str(case.folder.parent),
+        "cases": str(tmp_path / "cases.csv"),
+        "folds": [0],
+        "validation": str(tmp_path / "validation"),
+        "task": write(tmp_path / "task.yaml", task),
+    }
+
+    assert run_command("cleaning", "--config", write(tmp_path / "bundle.yaml", config), "--device", "cpu") == 0
+
+    text = capsys.readouterr().out
+    assert text.startswith("| islands below, mL |")
+    assert "| labels below, mL (islands " in text and "| chosen on the other cases | " in text
+    assert (tmp_path / "validation" / "labels" / "case0.npz").is_file()
 
 
 CLEANS = {"smallest_island_ml": 0.01, "smallest_label_ml": {20: {"millilitres": 0.5, "becomes": 10}}}
