@@ -11,9 +11,10 @@ Closing the generator of `segment` before its end, or an error inside it, leaves
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,6 +25,7 @@ from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import CancelledError, InputError
 from DynamicSegLib.methods import mutualnet
+from DynamicSegLib.scene.background import in_background
 from DynamicSegLib.scene.placement import free_name
 from DynamicSegLib.scene.result import ResultNodes, publish, republish
 from DynamicSegLib.scene.segments import SegmentationView
@@ -33,6 +35,7 @@ from DynamicSegLib.study import Study, studying
 from DynamicSegLib.warm_up import WarmUp
 
 Node = Any
+Result = TypeVar("Result")
 
 # Redrawing the overlay more often than this would cost more than the segmentation itself.
 REDRAW_SECONDS = 0.25
@@ -135,9 +138,7 @@ class SceneSession:
         """
         yield from self._routed()
         study, run = self._ready()
-        if budget is not None and budget.unit is Unit.SECONDS and not run.calibration.known:
-            yield Progress("Measuring how fast this computer is (once)", 0.2)
-        plan = run.plan(budget, alpha, self._pins(run, budget, pins))
+        plan = yield from self._planned(run, budget, alpha, pins)
         view = SegmentationView.create(
             self.reference, self.bundle.labels, free_name(name or f"{self._scan_name()} DynamicSeg")
         )
@@ -168,7 +169,7 @@ class SceneSession:
         before = self._shown
         finished = False
         try:
-            plan = run.plan(budget, alpha, self._pins(run, budget, pins))
+            plan = yield from self._planned(run, budget, alpha, pins)
             yield from self._executed(run, plan, before.copy(), view)
             republish(self.result, self._finish(run, view))
             finished = True
@@ -180,20 +181,30 @@ class SceneSession:
         yield from self.prepare()
         if self.run is None:
             yield from self._warmed_up()
-            yield Progress("Loading the networks (the first time on this computer takes longer)", 0.12)
-            from DynamicSegLib.methods.registry import start_run
-
-            assert self.study is not None
-            self.run = start_run(
-                self.study,
-                self.bundle,
-                device=self.settings.device,
-                backend=self.settings.backend,
-                batch=1 if self.settings.live else None,
-            )
+            loading = Progress("Loading the networks (the first time on this computer takes longer)", 0.12)
+            yield loading
+            self.run = yield from self._aside(self._started, loading)
         study, run = self._ready()
         for looked_at in run.routing():
             yield Progress("Looking at every slice", 0.16 + 0.05 * looked_at / study.slices)
+
+    def _started(self) -> Run:
+        from DynamicSegLib.methods.registry import start_run
+
+        assert self.study is not None
+        return start_run(
+            self.study,
+            self.bundle,
+            device=self.settings.device,
+            backend=self.settings.backend,
+            batch=1 if self.settings.live else None,
+        )
+
+    def _aside(self, work: Callable[[], Result], progress: Progress) -> Generator[Progress, None, Result]:
+        """Work that is one long step: in the background where a panel waits."""
+        if self.settings.live:
+            return (yield from in_background(work, progress))
+        return work()
 
     def _warmed_up(self) -> Iterator[Progress]:
         """Have the networks compiled elsewhere: in this process it would stop the window for half a minute."""
@@ -206,11 +217,21 @@ class SceneSession:
                 yield Progress("Preparing the networks for this computer (once, about half a minute)", 0.1)
                 time.sleep(0.02)
 
+    def _planned(
+        self, run: Run, budget: Budget | None, alpha: float | None, pins: Mapping[int, int] | None
+    ) -> Generator[Progress, None, Plan]:
+        planning = Progress("Choosing what each slice gets", 0.2)
+        if budget is not None and budget.unit is Unit.SECONDS and not run.calibration.known:
+            planning = Progress("Measuring how fast this computer is (once)", 0.2)
+        yield planning
+        return (yield from self._aside(lambda: run.plan(budget, alpha, self._pins(run, budget, pins)), planning))
+
     def _executed(self, run: Run, plan: Plan, labels: NDArray[np.uint8], view: SegmentationView) -> Iterator[Progress]:
         options, redrawn = self.bundle.bank.options, 0.0
         for option in sorted({int(option) for option in plan.options} - {0}):
-            yield Progress(f"Preparing {options[option]}", 0.18)
-            run.execution.prepare(option)
+            preparing = Progress(f"Preparing {options[option]}", 0.21)
+            yield preparing
+            yield from self._aside(partial(run.execution.prepare, option), preparing)
         yield Progress("Starting with the first slices", 0.22)
         for step in run.execute(plan):
             if not view.alive:
