@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from DynamicSegLib.errors import BackendError
+
 if TYPE_CHECKING:
     from torch import nn
 
 Compiled = Callable[[NDArray[np.float32]], tuple[NDArray[np.generic], ...]]
 """Float32 `[n, channel, row, column]`, `n` of any size, to the network's outputs."""
+
+
+class UnsupportedNetworkError(BackendError):
+    """A backend cannot run a network. `reason` says which and why, without what to do next."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: pass --backend torch.")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -51,5 +61,9 @@ class Backend(Protocol):
         """Make a network ready for inputs of `channels` and `size` (rows, columns).
 
         Wrapped in `networks.classes.ClassesOnly` it returns class indices, uint8 `[n, row, column]`, not logits.
+
+        Raises
+        ------
+        UnsupportedNetworkError: this backend lacks something that the network needs.
         """
         ...

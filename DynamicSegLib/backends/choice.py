@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from DynamicSegLib.backends import openvino_backend
 from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.backends.fallback import FallbackBackend
 from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
 from DynamicSegLib.backends.openvino_backend import is_installed as openvino_is_installed
 from DynamicSegLib.backends.torch_backend import TorchBackend
@@ -25,12 +26,14 @@ def choose_backend(
 ) -> Backend:
     """A backend by name, or the best one for this machine: CUDA where there is any, else OpenVINO, else torch.
 
+    `auto` runs a network that OpenVINO cannot run with torch; where OpenVINO was asked for by name that is an error.
+
     Parameters
     ----------
     backend: `auto`, `openvino` or `torch`.
     device: `auto`, `cpu`, `cuda` or `cuda:N`.
-    precision: `auto`, or one that the backend knows. `auto` is float32, or bf16 on OpenVINO where the CPU computes it
-        natively and `dice_of` finds that it agrees.
+    precision: `auto`, or one that the backend knows. `auto` is float32, or bf16 on OpenVINO or CUDA where the device
+        computes it natively and `dice_of` finds that it agrees.
     dice_of: measures the agreement of two precisions; without it `auto` stays with float32.
 
     Raises
@@ -46,38 +49,53 @@ def choose_backend(
     if backend == "openvino":
         if device not in ("auto", "cpu"):
             raise BackendError(f"OpenVINO runs on the CPU here, not on {device!r}: pass --backend torch.")
-        return _openvino(precision, "asked for", dice_of)
+        return _openvino(OpenvinoBackend, precision, "asked for", dice_of)
     found = _cuda_device() if device == "auto" else None
     if found is not None:
-        return _torch("cuda", precision, f"found {found}")
+        return _torch("cuda", precision, f"found {found}", dice_of)
     reason = "no CUDA device was found" if device == "auto" else "asked for"
     if backend == "torch" or device not in ("auto", "cpu"):
-        return _torch("cpu" if device == "auto" else device, precision, reason)
+        return _torch("cpu" if device == "auto" else device, precision, reason, dice_of)
     if not openvino_is_installed():
         missing = f"openvino, several times faster, is not installed ({openvino_backend.INSTALL})"
-        return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing)
-    return _openvino(precision, f"the fastest installed for a CPU; {reason}", dice_of)
+        return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing, dice_of)
+    return _openvino(_openvino_or_torch, precision, f"the fastest installed for a CPU; {reason}", dice_of)
 
 
-def _torch(device: str, precision: str, reason: str) -> TorchBackend:
+_Make = Callable[[str, str], Backend]
+"""A backend from a precision and the reason why it was chosen."""
+
+
+def _openvino_or_torch(precision: str, reason: str) -> Backend:
+    return FallbackBackend(OpenvinoBackend(precision, reason), lambda: TorchBackend("cpu", "fp32", reason))
+
+
+def _torch(device: str, precision: str, reason: str, dice_of: DiceOf | None) -> Backend:
+    if precision == "auto" and device.startswith("cuda"):
+        name = TorchBackend(device, "fp32", reason).device_name
+        if name is not None:
+            return _agreeing(lambda *facts: TorchBackend(device, *facts), reason, dice_of, name, "this GPU")
     return TorchBackend(device, "fp32" if precision == "auto" else precision, reason)
 
 
-def _openvino(precision: str, reason: str, dice_of: DiceOf | None) -> OpenvinoBackend:
+def _openvino(make: _Make, precision: str, reason: str, dice_of: DiceOf | None) -> Backend:
     if precision != "auto":
-        return OpenvinoBackend(precision, reason)
+        return make(precision, reason)
     if not openvino_backend.has_native_bf16():
-        return OpenvinoBackend("fp32", f"{reason}; fp32, as this CPU has no bf16 of its own")
+        return make("fp32", f"{reason}; fp32, as this CPU has no bf16 of its own")
+    return _agreeing(make, reason, dice_of, openvino_backend.machine(), "this CPU")
+
+
+def _agreeing(make: _Make, reason: str, dice_of: DiceOf | None, machine: str, device: str) -> Backend:
+    """bf16, native to `device`, where its labels agree with float32's; else float32."""
     if dice_of is None:
-        return OpenvinoBackend("fp32", f"{reason}; fp32, as nothing was given to check bf16 on")
-    dice = dice_of(OpenvinoBackend("fp32", ""), OpenvinoBackend("bf16", ""), openvino_backend.machine())
+        return make("fp32", f"{reason}; fp32, as nothing was given to check bf16 on")
+    dice = dice_of(make("fp32", ""), make("bf16", ""), machine)
     if dice is None:
-        return OpenvinoBackend("fp32", f"{reason}; fp32, as no structure was found on which bf16 could be checked")
+        return make("fp32", f"{reason}; fp32, as no structure was found on which bf16 could be checked")
     if dice < SMALLEST_AGREEMENT:
-        return OpenvinoBackend(
-            "fp32", f"{reason}; fp32, as bf16's Dice against it is {dice:.4f}, below {SMALLEST_AGREEMENT}"
-        )
-    return OpenvinoBackend("bf16", f"{reason}; bf16, native to this CPU, with a Dice of {dice:.4f} against fp32")
+        return make("fp32", f"{reason}; fp32, as bf16's Dice against it is {dice:.4f}, below {SMALLEST_AGREEMENT}")
+    return make("bf16", f"{reason}; bf16, native to {device}, with a Dice of {dice:.4f} against fp32")
 
 
 def _cuda_device() -> str | None:

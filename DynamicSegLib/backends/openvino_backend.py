@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred
+from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred, UnsupportedNetworkError
 from DynamicSegLib.backends.model_cache import ModelCache
 from DynamicSegLib.errors import BackendError
 from DynamicSegLib.resources import cache_folder
@@ -78,7 +78,7 @@ class OpenvinoBackend:
 
         Raises
         ------
-        BackendError: OpenVINO cannot convert the network.
+        UnsupportedNetworkError: OpenVINO cannot convert or compile the network.
         """
         return _runner(self._compiled(network, (1, channels, *size)), self._streams)
 
@@ -92,7 +92,11 @@ class OpenvinoBackend:
             except RuntimeError:  # kept by another build of the same version: make it anew
                 found.unlink(missing_ok=True)
         module = network.build() if isinstance(network, Deferred) else network
-        compiled = self._core.compile_model(convert(module, shape), _DEVICE, self._settings())
+        model = convert(module, shape)
+        try:
+            compiled = self._core.compile_model(model, _DEVICE, self._settings())
+        except RuntimeError as error:
+            raise _unsupported(module, error) from error
         if key:
             self._cache.keep(circumstances, compiled.export_model().getvalue())
         return compiled
@@ -113,7 +117,7 @@ def convert(module: "nn.Module", shape: tuple[int, ...]) -> "openvino.Model":
 
     Raises
     ------
-    BackendError: torch cannot export the module, or OpenVINO lacks one of its operations.
+    UnsupportedNetworkError: torch cannot export the module, or OpenVINO lacks one of its operations.
     """
     import torch
 
@@ -129,12 +133,18 @@ def convert(module: "nn.Module", shape: tuple[int, ...]) -> "openvino.Model":
             model = front_end.convert(front_end.load(decoder))
         # Whatever export or conversion runs into, the remedy is the same; the cause is kept.
         except Exception as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise BackendError(
-                f"OpenVINO cannot run {type(module).__name__} ({first_line}): pass --backend torch."
-            ) from error
+            raise _unsupported(module, error) from error
     model.reshape(list(shape))
     return model
+
+
+def _unsupported(module: "nn.Module", error: Exception) -> UnsupportedNetworkError:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    # What is around a network (padding, choice of the class) all of them have.
+    innermost = module
+    while "network" in dict(innermost.named_children()):
+        innermost = innermost.get_submodule("network")
+    return UnsupportedNetworkError(f"OpenVINO cannot run {type(innermost).__name__} ({first_line})")
 
 
 def _runner(compiled: "openvino.CompiledModel", streams: int) -> Compiled:

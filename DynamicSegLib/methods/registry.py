@@ -99,7 +99,7 @@ def start_run(
     )
     chosen = choose_backend(backend, device, precision, agreement.dice)
     # Decisions stay those of float32: the router takes a thousandth of the bank's time.
-    exact = choose_backend(chosen.facts.name, chosen.facts.device, "fp32")
+    exact = choose_backend(backend, device, "fp32")
     execution = method.make_execution(bundle, chosen, size, setting)
     router = method.make_router(bundle, exact, extent.slice_size)
     return Run(study, bundle, router, chosen, setting, batch, execution, extent)
