@@ -208,9 +208,12 @@ class SceneSession:
 
     def _warmed_up(self) -> Iterator[Progress]:
         """Have the networks compiled elsewhere: in this process it would stop the window for half a minute."""
+        if not self.settings.live or self.settings.backend == "torch":
+            return
         assert self.study is not None
         warm_up = WarmUp(self.study, self.bundle)
-        if not (self.settings.live and self.settings.backend != "torch" and warm_up.needed):
+        # Asking loads OpenVINO, which takes a noticeable time.
+        if not (yield from in_background(lambda: warm_up.needed, Progress("Loading the networks", 0.1))):
             return
         with warm_up:
             while warm_up.running:
