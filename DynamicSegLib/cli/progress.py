@@ -2,12 +2,17 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from DynamicSegLib.engine import Step
+if TYPE_CHECKING:
+    from DynamicSegLib.engine import Step
 
 
-def shown(steps: Iterable[Step], options: tuple[str, ...]) -> Iterator[Step]:
+def shown(steps: "Iterable[Step]", options: tuple[str, ...]) -> "Iterator[Step]":
     """Pass steps on while showing slices done, the option at work and the cost so far."""
+    if not sys.stderr.isatty():
+        yield from steps
+        return
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,9 +20,6 @@ def shown(steps: Iterable[Step], options: tuple[str, ...]) -> Iterator[Step]:
         yield from steps
         return
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield from steps
-        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("routing", total=None)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     from DynamicSegLib.bundles import load_bundle
     from DynamicSegLib.files import written_together
     from DynamicSegLib.reading import read_case, read_volume
-    from DynamicSegLib.reporting.chart import import_figure
+    from DynamicSegLib.reporting.chart import import_figure, require_matplotlib
     from DynamicSegLib.reporting.tables import write_results
     from DynamicSegLib.study import build_study
     from DynamicSegLib.threads import use_threads
@@ -76,21 +77,25 @@ def run(options: argparse.Namespace) -> int:
     if options.per_volume and options.alpha is not None:
         raise InputError("--alpha weighs cost slice by slice, --per-volume chooses once for all slices: give only one.")
     volumes = volumes_by_name(options)
-    import_figure()  # says now, not after the work, that matplotlib is missing
+    require_matplotlib()  # says so now, not after the work
     started = time.perf_counter()
-    bundle = load_bundle(options.bundle)
-    if options.no_cleaning:
-        bundle = replace(bundle, cleaning=None)
-    loaded = time.perf_counter()
-    images = read_case(options.case, bundle.input.modalities, volumes)
-    mask = None if options.mask is None else read_volume(options.mask)
-    read = time.perf_counter()
-    study = build_study(images, bundle.input, mask)
-    del images
-    for warning in study.warnings:
-        note(f"warning: {warning}")
-    prepared = time.perf_counter()
-    segmentation = compute(study, bundle, budget, options)
+    with ThreadPoolExecutor(1) as beside:
+        backend = beside.submit(load_backend, options.backend)
+        beside.submit(import_figure)
+        bundle = load_bundle(options.bundle)
+        if options.no_cleaning:
+            bundle = replace(bundle, cleaning=None)
+        loaded = time.perf_counter()
+        images = read_case(options.case, bundle.input.modalities, volumes)
+        mask = None if options.mask is None else read_volume(options.mask)
+        read = time.perf_counter()
+        study = build_study(images, bundle.input, mask)
+        del images
+        for warning in study.warnings:
+            note(f"warning: {warning}")
+        prepared = time.perf_counter()
+        backend.exception()  # waits; what failed there fails again, and is told, where it is needed
+        segmentation = compute(study, bundle, budget, options)
     with written_together(options.output) as scratch:
         writing = time.perf_counter()
         write_results(segmentation, scratch)
@@ -102,6 +107,16 @@ def run(options: argparse.Namespace) -> int:
     else:
         report(summary, options.output)
     return 0
+
+
+def load_backend(backend: str) -> None:
+    """Import what will compute, while volumes are read: it takes as long as the networks of many a case."""
+    from DynamicSegLib.backends import openvino_backend
+
+    if backend != "torch" and openvino_backend.is_installed():
+        openvino_backend.machine()
+    else:
+        import torch  # noqa: F401
 
 
 def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:

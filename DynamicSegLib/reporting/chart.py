@@ -1,6 +1,7 @@
 """The chart of a run: which option each slice got, what it cost, and how much was found there."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +21,22 @@ _HEIGHT_OF_STAGE = 0.28
 _STRIP = 0.07  # height of the strip of options below the bars, as a share of the highest bar
 
 
+def require_matplotlib() -> None:
+    """Raises DynamicSegError, whose message names the extra, where matplotlib is not installed; imports nothing."""
+    if find_spec("matplotlib") is None:
+        raise DynamicSegError("Charts need matplotlib: pip install 'DynamicSeg[report]'.")
+
+
 def import_figure() -> "type[Figure]":
     """Matplotlib's figure class, without pyplot and so without a display.
 
     Raises
     ------
-    DynamicSegError: matplotlib is not installed; the message names the extra.
+    DynamicSegError: see `require_matplotlib`.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DynamicSegError("Charts need matplotlib: pip install 'DynamicSeg[report]'.") from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure
 
 

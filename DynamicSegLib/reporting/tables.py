@@ -10,6 +10,7 @@ from DynamicSegLib.reporting.chart import write_chart
 from DynamicSegLib.reporting.words import columns_added, with_words
 from DynamicSegLib.segmentation import Segmentation
 
+_FAST = 1  # labels are small at any level of compression
 COLUMNS = ("slice", "option", "candidate", "macs", "paper_flops", "milliseconds")
 
 
@@ -39,6 +40,7 @@ def write_decisions(segmentation: Segmentation, path: Path) -> None:
 
 def write_results(segmentation: Segmentation, folder: Path) -> None:
     """Write segmentation.nii.gz, decisions.csv and chart.png into an existing folder."""
-    sitk.WriteImage(segmentation.to_native(), str(folder / "segmentation.nii.gz"), useCompression=True)
+    file = str(folder / "segmentation.nii.gz")
+    sitk.WriteImage(segmentation.to_native(), file, useCompression=True, compressionLevel=_FAST)
     write_decisions(segmentation, folder / "decisions.csv")
     write_chart(segmentation, folder / "chart.png")
