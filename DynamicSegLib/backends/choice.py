@@ -98,6 +98,11 @@ def _agreeing(make: _Make, reason: str, dice_of: DiceOf | None, machine: str, de
     return make("bf16", f"{reason}; bf16, native to {device}, with a Dice of {dice:.4f} against fp32")
 
 
+def has_cuda() -> bool:
+    """Whether `auto` would run on a GPU."""
+    return _cuda_device() is not None
+
+
 def _cuda_device() -> str | None:
     """Name of the CUDA device that torch would use; torch, slow to import, is asked only where a driver is."""
     try:

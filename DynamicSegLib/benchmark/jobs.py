@@ -16,6 +16,8 @@ from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.engine import Run
+from DynamicSegLib.extent import Extent
+from DynamicSegLib.geometry import only_grid
 from DynamicSegLib.methods.registry import method_of, start_run
 from DynamicSegLib.reading import read_case
 from DynamicSegLib.reporting.machine import peak_memory_mb
@@ -39,7 +41,9 @@ def whole_case(
     static: bool = False,
     backend: str = "auto",
     precision: str = "auto",
+    device: str = "cpu",
     setting: str = "whole",
+    whole_slices: bool = False,
     part: int = 1,
 ) -> Result:
     """Files in to files out, with seconds by phase.
@@ -49,6 +53,7 @@ def whole_case(
     budget: as on the command line; None is the bundle's own rule.
     static: the costliest candidate on every slice instead.
     backend: `published` is the published way; else as on the command line.
+    whole_slices: candidates see all of each slice, not only the extent (see `extent`); always so the published way.
     part: run one in `part` slices of every option only, and scale the seconds; for what takes minutes.
     """
     started = time.perf_counter()
@@ -58,7 +63,7 @@ def whole_case(
     study = build_study(images, loaded.input)
     del images
     prepared = time.perf_counter()
-    run = _start(study, loaded, backend, precision, setting)
+    run = _start(study, loaded, backend, precision, device, setting, whole_slices)
     options = _options(run, budget, static)
     scale = _execute(run, options, part)
     writing = time.perf_counter()
@@ -81,15 +86,28 @@ def whole_case(
         "macs": run.router_cost.macs * study.slices + int(np.array([c.macs for c in run.costs])[options].sum()),
         "options": np.bincount(options, minlength=len(run.costs)).tolist(),
         "slices": study.slices,
+        "bundle": loaded.name,
         "part": part,
         **{key: facts[key] for key in ("backend", "device", "precision", "choice_of_backend")},
     }
 
 
-def _start(study: Study, bundle: Bundle, backend: str, precision: str, setting: str) -> Run:
+def _start(
+    study: Study,
+    bundle: Bundle,
+    backend: str = "auto",
+    precision: str = "auto",
+    device: str = "cpu",
+    setting: str = "whole",
+    whole_slices: bool = False,
+) -> Run:
+    size = study.grid.shape[1:]
     if backend != "published":
-        return start_run(study, bundle, backend=backend, precision=precision, setting=setting, device="cpu")
-    method, size = method_of(bundle), study.grid.shape[1:]
+        extent = Extent.whole(size) if whole_slices else None
+        return start_run(
+            study, bundle, backend=backend, precision=precision, setting=setting, device=device, extent=extent
+        )
+    method = method_of(bundle)
     published: Backend = PublishedBackend()
     execution = method.make_execution(bundle, published, size, setting)
     return Run(study, bundle, method.make_router(bundle, published, size), published, setting, 1, execution)
@@ -114,14 +132,18 @@ def _execute(run: Run, options: "np.ndarray[Any, np.dtype[np.int64]]", part: int
     return float(costs[options].sum() / costs[chosen].sum()) if chosen.any() else 1.0
 
 
-def candidates(case: str, bundle: str, backend: str, precision: str, batches: int) -> Result:
-    """Milliseconds a slice of each candidate and of the router: the median of `batches`, after one to warm up."""
+def candidates(case: str, bundle: str, backend: str, precision: str, batches: int, device: str = "cpu") -> Result:
+    """Milliseconds a slice of each candidate and of the router: the median of `batches`, after one to warm up.
+
+    Candidates run on the case's extent, the router and the published way on whole slices.
+    """
     loaded = load_bundle(bundle)
     study = build_study(read_case(case, loaded.input.modalities), loaded.input)
-    run = _start(study, loaded, backend, precision, "whole")
+    run = _start(study, loaded, backend, precision, device)
     middle = study.slices // 2
     first = max(0, min(middle - run.batch // 2, study.slices - run.batch))
     slices = np.ascontiguousarray(study.volumes[:, first : first + run.batch].swapaxes(0, 1))
+    parts = np.ascontiguousarray(run.extent.cut(slices))
 
     def milliseconds(call: Any) -> float:
         call()
@@ -137,10 +159,16 @@ def candidates(case: str, bundle: str, backend: str, precision: str, batches: in
     ]
     for option in range(1, len(run.costs)):
         run.execution.prepare(option)
-        ms = milliseconds(lambda option=option: run.execution.run(option, slices))
+        ms = milliseconds(lambda option=option: run.execution.run(option, parts))
         rows.append({"candidate": loaded.bank.options[option], "macs": run.costs[option].macs, "ms": ms})
     facts = run.backend.facts
-    return {"candidates": rows, "backend": facts.name, "precision": facts.precision}
+    return {
+        "candidates": rows,
+        "bundle": loaded.name,
+        "backend": facts.name,
+        "precision": facts.precision,
+        "device": facts.device,
+    }
 
 
 def scaling(case: str, bundle: str, slices: list[int], budget: str) -> Result:
@@ -149,7 +177,7 @@ def scaling(case: str, bundle: str, slices: list[int], budget: str) -> Result:
     study = build_study(read_case(case, loaded.input.modalities), loaded.input)
     points = []
     for count in slices:
-        run = _start(_stacked(study, count), loaded, "auto", "auto", "whole")
+        run = _start(_stacked(study, count), loaded)
         plan = run.plan(Budget.parse(budget))
         predicted = run.predicted_seconds(plan)
         started = time.perf_counter()
@@ -164,12 +192,9 @@ def scaling(case: str, bundle: str, slices: list[int], budget: str) -> Result:
 
 
 def _stacked(study: Study, count: int) -> Study:
-    import SimpleITK as sitk
-
     indices = np.resize(np.arange(study.slices), count)
     columns, rows, _ = study.grid.frame.GetSize()
-    frame = sitk.Image([columns, rows, count], sitk.sitkUInt8)
-    frame.SetSpacing(study.grid.frame.GetSpacing())
+    frame = only_grid((columns, rows, count), study.grid.frame)
     return replace(study, volumes=study.volumes[:, indices], grid=replace(study.grid, frame=frame, native=frame))
 
 
@@ -191,7 +216,7 @@ def peer(case: str, bundle: str, name: str, most_windows: int) -> Result:
 
 
 def peaks() -> Result:
-    """The machine's matmul rates."""
+    """The machine's matmul rates; those of a GPU are named with the device."""
     from DynamicSegLib.benchmark.peak import matmul_peaks
 
     return {"macs_per_second": matmul_peaks()}

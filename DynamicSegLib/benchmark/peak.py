@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from DynamicSegLib.backends import openvino_backend
+from DynamicSegLib.backends.choice import has_cuda
 from DynamicSegLib.threads import apply_to_torch, thread_count
 
 _SIDE = 2048
@@ -12,25 +13,33 @@ _REPEATS = 6
 
 
 def matmul_peaks() -> dict[str, float]:
-    """Multiply-accumulates a second by precision, the better of torch and OpenVINO."""
-    peaks = _torch_peaks()
+    """Multiply-accumulates a second by precision, the better of torch and OpenVINO; a GPU's begin with `cuda `."""
+    peaks = _torch_peaks("cpu")
     if openvino_backend.is_installed():
         for precision, rate in _openvino_peaks().items():
             peaks[precision] = max(rate, peaks.get(precision, 0.0))
+    if has_cuda():
+        peaks |= {f"cuda {precision}": rate for precision, rate in _torch_peaks("cuda").items()}
     return peaks
 
 
-def _torch_peaks() -> dict[str, float]:
+def _torch_peaks(device: str) -> dict[str, float]:
     import torch
+
+    def wait() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     apply_to_torch()
     peaks = {}
     for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a, b = (torch.rand(_SIDE, _SIDE).to(kind) for _ in range(2))
+        a, b = (torch.rand(_SIDE, _SIDE).to(device, kind) for _ in range(2))
         seconds = []
         for _ in range(_REPEATS):
+            wait()
             started = time.perf_counter()
             torch.mm(a, b)
+            wait()
             seconds.append(time.perf_counter() - started)
         peaks[name] = _SIDE**3 / min(seconds)
     return peaks

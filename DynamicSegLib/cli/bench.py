@@ -16,8 +16,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--case", type=Path, metavar="DIR", help="folder of a case (default: a phantom)")
-    parser.add_argument("--bundle", help="name or folder of a bundle (default: glioma, else the published bank)")
+    parser.add_argument("--bundle", help="name or folder of a bundle (default: glioma and all others like it)")
     parser.add_argument("--peers", action="store_true", help="also MONAI's SegResNet, DynUNet and SwinUNETR in 3D")
+    parser.add_argument("--large", action="store_true", help="also a volume of 512 x 512 x 1,000 (0.5 GB on disk)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: one a core)")
     parser.add_argument("--quick", action="store_true", help="few budgets, each measured once, a small phantom")
     parser.set_defaults(func=run)
@@ -27,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print and write."""
     from DynamicSegLib.benchmark import report, stand_in, suite
     from DynamicSegLib.benchmark.peers import PEERS, check_installed
+    from DynamicSegLib.cli.main import DONE, FAULT
     from DynamicSegLib.cli.progress import note
     from DynamicSegLib.files import written_together
     from DynamicSegLib.synthesis import FULL_SLICES, SMALL_SLICES
@@ -36,16 +38,19 @@ def run(options: argparse.Namespace) -> int:
         use_threads(options.threads)
     if options.peers:
         check_installed()
-    with tempfile.TemporaryDirectory() as scratch, written_together(options.output) as results:
-        bundle = stand_in.bundle_to_measure(options.bundle, Path(scratch))
-        case = stand_in.case_to_measure(options.case, Path(scratch), SMALL_SLICES if options.quick else FULL_SLICES)
-        assert bundle.folder is not None
-        jobs = suite.measurements(case, bundle.folder, options.quick, PEERS if options.peers else ())
+    with tempfile.TemporaryDirectory() as folder, written_together(options.output) as results:
+        scratch = Path(folder)
+        bundles = stand_in.bundles_to_measure(options.bundle, scratch)
+        case = stand_in.case_to_measure(options.case, scratch, SMALL_SLICES if options.quick else FULL_SLICES)
+        large = stand_in.large_to_measure(scratch) if options.large else None
+        folders = [bundle.folder for bundle in bundles if bundle.folder is not None]
+        jobs = suite.measurements(case, folders, options.quick, PEERS if options.peers else (), large)
         measured = []
         for place, result in enumerate(suite.run_all(jobs, options.threads), start=1):
             measured.append(result)
-            note(f"{place}/{len(jobs)}  {result['group']}: {result['title']}, {result['process_seconds']:.1f} s")
-        facts = suite.machine_facts(bundle, None if options.case is None else case)
+            how = result.get("error") or f"{result['process_seconds']:.1f} s"
+            note(f"{place}/{len(jobs)}  {result['group']}: {result['title']}, {how}")
+        facts = suite.machine_facts(bundles, None if options.case is None else case)
         report.write_report(measured, facts, results)
     report.print_tables(measured)
-    return 0
+    return FAULT if report.failures(measured) else DONE
