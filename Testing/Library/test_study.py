@@ -1,5 +1,6 @@
 """The study: whatever way a scan is stored, the networks see the same, and labels come back to its own grid."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -271,3 +272,20 @@ def test_any_labels_on_any_grid_survive_the_way_back(
     labels.CopyInformation(image)
     working = study.grid.sample(labels).astype(np.uint8)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(study.to_native(working)), native)
+
+
+@pytest.mark.parametrize("kind", NormalisationKind)
+@pytest.mark.parametrize("spacing_mm", [1.0, 1.1], ids=["copied", "interpolated"])
+def test_preparing_needs_little_more_memory_than_what_it_makes(kind: NormalisationKind, spacing_mm: float) -> None:
+    rng = np.random.default_rng(0)
+    image = sitk.GetImageFromArray(rng.integers(1, 1000, (160, 64, 64), np.int16))
+    image.SetSpacing((spacing_mm, spacing_mm, 1.0))
+    normalisation = Normalisation(kind, 0.0, 1000.0)
+    spec = InputSpec(("ct",), size=(72, 72), normalisation=normalisation, skull_stripped=False)
+    tracemalloc.start()
+    try:
+        study = build_study({"ct": image}, spec)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert study.volumes.nbytes < peak_bytes < 1.75 * study.volumes.nbytes
