@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from Testing.Module.panel_actions import apply
 from Testing.SlicerHost.fixtures import host  # noqa: F401  (a fixture)
 
 MODULE = Path(__file__).resolve().parents[2] / "DynamicSeg" / "DynamicSeg.py"
@@ -96,7 +97,6 @@ def segmented(host: Any, panel: Any, load_scan: Callable[..., dict[str, Any]]) -
     """The panel after Apply on the tiny head."""
     load_scan()
     panel.ui.budgetSlider.value = 60
-    panel.ui.applyButton.click()
-    host.wait_until(lambda: not panel.runControl.running, 60)
+    apply(host, panel)
     assert panel.message.level != "error", panel.ui.messageLabel.text
     return panel

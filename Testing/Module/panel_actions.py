@@ -5,6 +5,9 @@ from typing import Any
 
 LoadScan = Callable[..., dict[str, Any]]
 
+# A run may have to compile its networks first, and a machine may be busy.
+PATIENCE_SECONDS = 200
+
 
 def segmentations() -> list[Any]:
     """All segmentation nodes of the scene."""
@@ -21,7 +24,7 @@ def visible(widget: Any) -> bool:
 def apply(host: Any, panel: Any) -> None:
     """Presses Apply and waits for the end."""
     panel.ui.applyButton.click()
-    host.wait_until(lambda: not panel.runControl.running, 60)
+    host.wait_until(lambda: not panel.runControl.running, PATIENCE_SECONDS)
 
 
 def half_way(panel: Any, action: Callable[[], Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from Testing.Module.panel_actions import LoadScan, apply, half_way, segmentations, visible
+from Testing.Module.panel_actions import PATIENCE_SECONDS, LoadScan, apply, half_way, segmentations, visible
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'DynamicSeg[slicer]'")
 
@@ -42,7 +42,7 @@ def test_while_it_runs_apply_is_cancel_and_the_overlay_grows(host: Any, panel: A
         assert panel.ui.applyButton.text == "Cancel"
         assert visible(panel.ui.progressBar)
         assert not panel.ui.scanButton.enabled
-        host.wait_until(lambda: not panel.runControl.running, 60)
+        host.wait_until(lambda: not panel.runControl.running, PATIENCE_SECONDS)
     finally:
         session.SegmentationView.write, session.REDRAW_SECONDS = original, seconds
     assert seen["texts"] == {"Cancel"}
@@ -57,7 +57,7 @@ def test_cancel_half_way_leaves_the_scene_as_it_was(host: Any, panel: Any, load_
     panel.ui.budgetSlider.value = 100
     panel.ui.applyButton.click()
     half_way(panel, panel.ui.applyButton.click)
-    host.wait_until(lambda: not panel.runControl.running, 60)
+    host.wait_until(lambda: not panel.runControl.running, PATIENCE_SECONDS)
     assert segmentations() == []
     assert set(slicer.util.getNodes("*", useLists=True)) == before
     assert panel.ui.applyButton.text == "Apply"
@@ -132,7 +132,7 @@ def test_closing_the_scene_while_it_runs_ends_the_run(host: Any, panel: Any, loa
     load_scan()
     panel.ui.applyButton.click()
     half_way(panel, lambda: host.scene.Clear(False))
-    host.wait_until(lambda: not panel.runControl.running, 60)
+    host.wait_until(lambda: not panel.runControl.running, PATIENCE_SECONDS)
     host.process_events(0.1)
     assert not panel.runControl.running
     assert panel.ui.applyButton.text == "Apply"
