@@ -39,6 +39,31 @@ def test_process_raises_what_the_library_says_and_leaves_the_scene(
     assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
 
 
+def test_one_network_for_the_whole_scan_in_scripts_and_on_folders(
+    host: Any,
+    module: Any,
+    mutual_bundle: Any,
+    on_torch: None,
+    tmp_path: Path,
+    load_scan: Callable[..., dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from DynamicSeg import DynamicSegLogic
+    from DynamicSegLib.errors import BundleError
+    from Testing.tiny import head_images, write_case
+
+    nodes = load_scan()
+    result, summary = DynamicSegLogic().process(nodes, "slim", "50%", perVolume=True)
+    assert set(slicer.util.arrayFromTableColumn(result.table, "option").tolist()) == {0, 2}
+    assert summary["macs"]["router"] == 0
+    with pytest.raises(BundleError, match="'tiny' has no query table"):
+        DynamicSegLogic().process(nodes, "tiny", "50%", perVolume=True)
+    write_case(tmp_path / "cases" / "a", head_images())
+    main = runpy.run_path(str(SCRIPT))["main"]
+    assert main([str(tmp_path / "cases"), str(tmp_path / "out"), "--bundle", "slim", "--per-volume"]) == 0
+    assert "1.00x-whole" in (tmp_path / "out" / "a" / "decisions.csv").read_text(encoding="utf-8")
+
+
 def test_a_folder_of_cases_is_segmented_and_a_broken_case_stops_no_other(
     host: Any, module: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
