@@ -98,6 +98,14 @@ def _agreeing(make: _Make, reason: str, dice_of: DiceOf | None, machine: str, de
     return make("bf16", f"{reason}; bf16, native to {device}, with a Dice of {dice:.4f} against fp32")
 
 
+def load_libraries(backend: str) -> None:
+    """Import what a backend computes with: to be called beside the reading of volumes, it takes as long as that."""
+    if backend in ("auto", "openvino") and openvino_is_installed():
+        openvino_backend.machine()
+    else:
+        import torch  # noqa: F401
+
+
 def has_cuda() -> bool:
     """Whether `auto` would run on a GPU."""
     return _cuda_device() is not None

@@ -4,6 +4,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.backends.choice import load_libraries
 from DynamicSegLib.benchmark.published import PublishedBackend
 from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle
@@ -20,6 +22,7 @@ from DynamicSegLib.extent import Extent
 from DynamicSegLib.geometry import only_grid
 from DynamicSegLib.methods.registry import method_of, start_run
 from DynamicSegLib.reading import read_case
+from DynamicSegLib.reporting.chart import import_figure
 from DynamicSegLib.reporting.machine import peak_memory_mb
 from DynamicSegLib.reporting.tables import write_results
 from DynamicSegLib.study import Study, build_study
@@ -57,15 +60,19 @@ def whole_case(
     part: run one in `part` slices of every option only, and scale the seconds; for what takes minutes.
     """
     started = time.perf_counter()
-    loaded = load_bundle(bundle)
-    images = read_case(case, loaded.input.modalities)
-    read = time.perf_counter()
-    study = build_study(images, loaded.input)
-    del images
-    prepared = time.perf_counter()
-    run = _start(study, loaded, backend, precision, device, setting, whole_slices)
-    options = _options(run, budget, static)
-    scale = _execute(run, options, part)
+    with ThreadPoolExecutor(1) as beside:
+        libraries = beside.submit(load_libraries, backend)
+        beside.submit(import_figure)
+        loaded = load_bundle(bundle)
+        images = read_case(case, loaded.input.modalities)
+        read = time.perf_counter()
+        study = build_study(images, loaded.input)
+        del images
+        prepared = time.perf_counter()
+        libraries.exception()  # waits
+        run = _start(study, loaded, backend, precision, device, setting, whole_slices)
+        options = _options(run, budget, static)
+        scale = _execute(run, options, part)
     writing = time.perf_counter()
     segmentation = run.segmentation()
     with tempfile.TemporaryDirectory() as folder:

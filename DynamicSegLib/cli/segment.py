@@ -62,6 +62,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment one case as the arguments say."""
+    from DynamicSegLib.backends.choice import load_libraries
     from DynamicSegLib.budget import Budget
     from DynamicSegLib.bundles import load_bundle
     from DynamicSegLib.files import written_together
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     require_matplotlib()  # says so now, not after the work
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as beside:
-        backend = beside.submit(load_backend, options.backend)
+        backend = beside.submit(load_libraries, options.backend)
         beside.submit(import_figure)
         bundle = load_bundle(options.bundle)
         if options.no_cleaning:
@@ -107,16 +108,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         report(summary, options.output)
     return 0
-
-
-def load_backend(backend: str) -> None:
-    """Import what will compute, while volumes are read: it takes as long as the networks of many a case."""
-    from DynamicSegLib.backends import openvino_backend
-
-    if backend != "torch" and openvino_backend.is_installed():
-        openvino_backend.machine()
-    else:
-        import torch  # noqa: F401
 
 
 def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:
