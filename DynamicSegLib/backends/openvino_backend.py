@@ -1,6 +1,7 @@
 """OpenVINO on the CPU: several times faster than torch, and without torch once its compiled models are kept on disk."""
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ _HINTS = {"fp32": "f32", "bf16": "bf16"}
 # One slice a stream and one thread a stream is faster than larger batches on more threads (no waiting for each other);
 # each stream has its own intermediate results in memory, hence the limit.
 _MOST_STREAMS = 8
+# Rows and columns for which a network is converted without naming their number; extents are such.
+_OPEN_MULTIPLE = 8
 _SLICES_A_STREAM = 4
 
 
@@ -91,15 +94,37 @@ class OpenvinoBackend:
                 return self._core.import_model(_tensor(found), _DEVICE, self._settings())
             except RuntimeError:  # kept by another build of the same version: make it anew
                 found.unlink(missing_ok=True)
-        module = network.build() if isinstance(network, Deferred) else network
-        model = convert(module, shape)
         try:
-            compiled = self._core.compile_model(model, _DEVICE, self._settings())
+            compiled = self._core.compile_model(self._model(network, shape), _DEVICE, self._settings())
         except RuntimeError as error:
+            module = network.build() if isinstance(network, Deferred) else network
             raise _unsupported(module, error) from error
         if key:
             self._cache.keep(circumstances, compiled.export_model().getvalue())
         return compiled
+
+    def _model(self, network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.Model":
+        """The network for inputs of `shape`; where its rows and columns can stay open, converted once for all sizes.
+
+        A compiled model for one size is 5 to 9 % faster than one for all, and quickly made where torch is not needed.
+        """
+        if not isinstance(network, Deferred):
+            return convert(network, shape)
+        if not network.key or any(n % _OPEN_MULTIPLE for n in shape[2:]):
+            return convert(network.build(), shape)
+        circumstances = (network.key, shape[:2], "converted", machine())
+        found = self._cache.find(circumstances)
+        if found is not None:
+            try:
+                return _of_size(_unpacked(self._core, found), shape)
+            except (RuntimeError, ValueError):  # kept by another build of the same version: make it anew
+                found.unlink(missing_ok=True)
+        module = network.build()
+        model = convert_open(module, shape)
+        if model is None:
+            return convert(module, shape)
+        self._cache.keep(circumstances, _packed(model))
+        return _of_size(model, shape)
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -119,23 +144,64 @@ def convert(module: "nn.Module", shape: tuple[int, ...]) -> "openvino.Model":
     ------
     UnsupportedNetworkError: torch cannot export the module, or OpenVINO lacks one of its operations.
     """
+    try:
+        return _of_size(_converted(module, shape, None), shape)
+    # Whatever export or conversion runs into, the remedy is the same; the cause is kept.
+    except Exception as error:
+        raise _unsupported(module, error) from error
+
+
+def convert_open(module: "nn.Module", shape: tuple[int, ...]) -> "openvino.Model | None":
+    """`convert` with rows and columns left open, for all multiples of 8; None where the network does not allow it.
+
+    torch exports a network in this way only where it computes the same at every such size.
+    """
+    from torch.export import Dim
+
+    sizes = {axis: _OPEN_MULTIPLE * Dim(name, min=2) for axis, name in ((2, "rows"), (3, "columns"))}
+    try:
+        return _converted(module, shape, sizes)
+    except Exception:  # networks fail in many ways, and each is converted for its own size then
+        return None
+
+
+def _converted(module: "nn.Module", shape: tuple[int, ...], sizes: "dict[int, Any] | None") -> "openvino.Model":
     import torch
 
-    with _quiet():
+    with _quiet(), torch.no_grad():
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
-        try:
-            with torch.no_grad():
-                exported = torch.export.export(module.cpu().eval(), (torch.zeros(shape),))
-            decoder = TorchFXPythonDecoder.from_exported_program(exported, dynamic_shapes=False)
-            front_end = FrontEndManager().load_by_framework("pytorch")
-            model = front_end.convert(front_end.load(decoder))
-        # Whatever export or conversion runs into, the remedy is the same; the cause is kept.
-        except Exception as error:
-            raise _unsupported(module, error) from error
+        example, dynamic = torch.zeros(shape), None if sizes is None else (sizes,)
+        exported = torch.export.export(module.cpu().eval(), (example,), dynamic_shapes=dynamic)
+        decoder = TorchFXPythonDecoder.from_exported_program(exported, dynamic_shapes=sizes is not None)
+        front_end = FrontEndManager().load_by_framework("pytorch")
+        return front_end.convert(front_end.load(decoder))
+
+
+def _of_size(model: "openvino.Model", shape: tuple[int, ...]) -> "openvino.Model":
     model.reshape(list(shape))
     return model
+
+
+def _packed(model: "openvino.Model") -> bytes:
+    """A converted model as bytes: the length of its description, the description, its weights."""
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        description, weights = Path(folder) / "model.xml", Path(folder) / "model.bin"
+        openvino.serialize(model, str(description), str(weights))
+        text = description.read_bytes()
+        return len(text).to_bytes(8, "little") + text + weights.read_bytes()
+
+
+def _unpacked(core: Any, path: Path) -> "openvino.Model":
+    from openvino import Tensor
+
+    content = np.memmap(path, np.uint8, "r")
+    end = 8 + int.from_bytes(content[:8].tobytes(), "little")
+    # Copied, since the model may outlive this use of the file.
+    return core.read_model(content[8:end].tobytes(), Tensor(np.array(content[end:])))
 
 
 def _unsupported(module: "nn.Module", error: Exception) -> UnsupportedNetworkError:

@@ -40,6 +40,15 @@ def tiny(network: str = "unet2d", **arguments: object) -> nn.Module:
     return built
 
 
+class Baked(nn.Module):
+    """Multiplies with the number of columns, as Python knows it."""
+
+    divisor = 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.linspace(-1, 1, int(x.shape[-1]))
+
+
 def deferred(counter: list[int], key: str = "tiny") -> Deferred:
     def build() -> nn.Module:
         counter.append(1)
@@ -112,6 +121,30 @@ def test_other_weights_another_size_and_another_precision_are_compiled_anew() ->
     OpenvinoBackend("fp32", "").compile(deferred(built), 4, (32, 32))
     OpenvinoBackend("bf16", "").compile(deferred(built), 4, SIZE)
     assert len(built) == 4
+
+
+@pytest.mark.parametrize(
+    ("network", "times"),
+    [
+        pytest.param(lambda: tiny(), 1, id="a unet is converted once for all sizes"),
+        pytest.param(lambda: tiny("transbts2d", layers=1, size=32), 1, id="a position table is interpolated anew"),
+        pytest.param(lambda: Baked(), 2, id="a size that is written into a network is its only one"),
+    ],
+)
+def test_another_size_of_a_kept_network_computes_what_torch_computes(network: object, times: int) -> None:
+    built: list[int] = []
+
+    def build() -> nn.Module:
+        built.append(1)
+        return ClassesOnly(PaddedNetwork(network()))  # type: ignore[operator]
+
+    for size in ((24, 40), (48, 32)):
+        slices = np.random.default_rng(0).normal(size=(2, 4, *size)).astype(np.float32)
+        (found,) = OpenvinoBackend("fp32", "").compile(Deferred(build, "kept"), 4, size)(slices)
+        (expected,) = TorchBackend("cpu", "fp32", "").compile(ClassesOnly(PaddedNetwork(network())), 4, size)(slices)  # type: ignore[operator]
+        assert found.shape == (2, *size)
+        assert (found == expected).mean() > 0.999
+    assert len(built) == times
 
 
 def test_a_network_without_a_key_is_not_kept(own_cache: Path) -> None:
