@@ -1,6 +1,6 @@
 """A real scan, whatever way it is stored: the same labels on each input's own grid, over the real tumour.
 
-The case is held out: the shipped bundle was not trained on it (its model card says so).
+The shipped bundle was trained on this case too: how good it is on others is said by its model card, not here.
 """
 
 from collections.abc import Callable, Iterator
