@@ -7,7 +7,7 @@ import pytest
 
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bank import Bank
-from DynamicSegLib.budget import Budget, plan_by_alpha, plan_within
+from DynamicSegLib.budget import plan_by_alpha, plan_within
 from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.errors import BundleError
@@ -74,14 +74,6 @@ def test_a_budget_between_two_configurations_gives_the_fuller_slices_the_better_
 
     assert sorted(plan.options.tolist()) == [1] * 17 + [2] * 3
     assert sorted(covered[index] for index in np.flatnonzero(plan.options == 2)) == [14, 15, 16]
-
-
-def test_one_for_all_pins_every_slice_to_the_best_configuration_of_the_bank_that_fits() -> None:
-    bundle = _bundle()
-
-    assert mutualnet.one_for_all(bundle, Budget.parse("900"), 3) == {0: 2, 1: 2, 2: 2}
-    assert mutualnet.one_for_all(bundle, Budget.parse("899"), 3) == {0: 1, 1: 1, 2: 1}
-    assert mutualnet.one_for_all(bundle, Budget.parse("0.004s"), 2) == {0: 1, 1: 1}
 
 
 def test_a_bundle_with_a_decision_network_can_be_routed_by_its_table_instead() -> None:
