@@ -28,6 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_stage(stages, "bank", _bank, "train the candidates, jointly or one alone", fine_tuning=True)
     _add_stage(stages, "decision", _decision, "train the decision network on a finished bank", fine_tuning=True)
     _add_stage(stages, "v2", _v2, "train Med-DANet V2: policy, crop position, quantised network", fine_tuning=True)
+    _add_stage(stages, "position", _position, "let Med-DANet V2's crop positions learn from whole slices")
     _add_stage(
         stages, "mutual", _mutual, "train MutualNet: one network at every width and resolution", fine_tuning=True
     )
@@ -157,6 +158,14 @@ def _v2(options: argparse.Namespace) -> int:
     config = _config(options, V2Config)
     base = None if options.bundle is None else base_state(options.bundle, config)
     train_v2(config, _device(options), base)
+    return 0
+
+
+def _position(options: argparse.Namespace) -> int:
+    from DynamicSegLib.training.position_run import train_position
+    from DynamicSegLib.training.v2_config import PositionConfig
+
+    train_position(_config(options, PositionConfig), _device(options))
     return 0
 
 

@@ -21,6 +21,8 @@ class V2FoldsConfig:
     output: everything is written below it; finished stages found there are kept.
     cache, cases, extra: as in `DataConfig`; they replace those of the other files.
     v2, decision, bundle: configurations of the stages.
+    position: configuration of `PositionRun`, which follows the three phases; None leaves the crop positions as these
+        trained them, as the paper does.
     ablations: rows of Table 3a to train besides S+Q: `S`, `Q`, `baseline`.
     refit: train the router anew on what the finished networks achieve on cases they did not see; False keeps the policy
         network as it was trained with them, as the paper does.
@@ -35,11 +37,37 @@ class V2FoldsConfig:
     v2: Path
     decision: Path
     bundle: Path
+    position: Path | None = None
     ablations: tuple[str, ...] = ()
     refit: bool = False
     start: Path | None = None
     extra: dict[str, float] = field(default_factory=dict)
     held_out: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class PositionConfig:
+    """Further steps for the position network alone, on whole slices.
+
+    Parameters
+    ----------
+    bank: folder of a finished run of `train v2`. output: becomes the same with another position network.
+    size: the working in-plane size of the bundle.
+    """
+
+    output: Path
+    bank: Path
+    data: DataConfig
+    steps: int
+    size: tuple[int, int] = (240, 240)
+    batch: int = 64
+    seed: int = 1
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=4e-3))
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    average: float = 0.0
+    precision: str = "bf16"
+    checkpoint_every: int = 200
+    log_every: int = 20
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ from DynamicSegLib.training.export import BANK_FILE, read_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
 from DynamicSegLib.training.folds import cross_validate
 from DynamicSegLib.training.found_labels import results_folder
+from DynamicSegLib.training.position_run import train_position
 from DynamicSegLib.training.sources import chosen_cases
 from DynamicSegLib.training.stages import Report
 from DynamicSegLib.training.task import read_task
-from DynamicSegLib.training.v2_config import V2Config, V2FoldsConfig
+from DynamicSegLib.training.v2_config import PositionConfig, V2Config, V2FoldsConfig
 from DynamicSegLib.training.v2_judging import CaseFigures, judge, milliseconds_a_slice, table_markdown
 from DynamicSegLib.training.v2_run import ROUTER_FILE, base_arguments, train_v2
 
@@ -46,6 +47,7 @@ class V2Folds:
         require_one_process("A cross-validation")
         self.config, self.device, self.report = config, device, report
         self.v2 = read_config(config.v2, V2Config)
+        self.position = None if config.position is None else read_config(config.position, PositionConfig)
         self.task = read_task(self.v2.task)
         self.cleaning = self.task.cleaning(read_config(config.bundle, BundleConfig).cleaning)
         self.folds = Folds.of(config.cache, config.cases, config.held_out)
@@ -113,19 +115,28 @@ class V2Folds:
         """Folder of one variant without a fold (None: on all cases), trained now if it is not there yet."""
         root = self.config.output if variant == FULL else self.config.output / variant
         folder = fold_folder(root, held_out) / "bank"
-        if not (folder / BANK_FILE).is_file():
-            spatial, quantised = VARIANTS[variant]
-            data = replace(
-                self.v2.data,
-                cache=self.config.cache,
-                cases=self.config.cases,
-                folds=self.folds.others(held_out),
-                extra=self.config.extra,
-            )
+        spatial, quantised = VARIANTS[variant]
+        position = self.position if spatial else None
+        phases = folder if position is None else folder.with_name("phases")
+        if not (phases / BANK_FILE).is_file():
             self.report(f"{folder.parent.name}: training {variant}")
-            config = replace(self.v2, output=folder, data=data, spatial=spatial, quantised=quantised)
+            data = self._data(self.v2.data, held_out)
+            config = replace(self.v2, output=phases, data=data, spatial=spatial, quantised=quantised)
             train_v2(config, self.device, self._start(held_out))
+        if position is not None and not (folder / BANK_FILE).is_file():
+            self.report(f"{folder.parent.name}: training crop positions of {variant}")
+            data = self._data(position.data, held_out)
+            train_position(replace(position, output=folder, bank=phases, data=data), self.device)
         return folder
+
+    def _data(self, data: DataConfig, held_out: int | None) -> DataConfig:
+        return replace(
+            data,
+            cache=self.config.cache,
+            cases=self.config.cases,
+            folds=self.folds.others(held_out),
+            extra=self.config.extra,
+        )
 
     def _start(self, held_out: int | None) -> Mapping[str, Tensor] | None:
         if self.config.start is None:

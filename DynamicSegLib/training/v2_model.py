@@ -169,7 +169,9 @@ class V2Loss(nn.Module):
             losses |= self._heads(options, classes)
         losses["gflops"] = self.config.price * gflops
         if self.config.guidance > 0 and phase > 1 and options.centres is not None:
-            losses["guidance"] = self.config.guidance * self._guidance(options.centres, classes, guide)
+            losses["guidance"] = self.config.guidance * guidance_loss(
+                options.centres, classes, guide, self.config.policy_crops
+            )
         return losses
 
     def _heads(self, options: Options, classes: Tensor) -> dict[str, Tensor]:
@@ -182,13 +184,6 @@ class V2Loss(nn.Module):
             "quality": self.config.quality_weight * (quality.mean(1) * present).sum() / present.sum().clamp_min(1),
             "area": self.config.area_weight * F.smooth_l1_loss(options.policy.log_area.float(), torch.log1p(pixels)),
         }
-
-    def _guidance(self, centres: Tensor, classes: Tensor, guide: Tensor) -> Tensor:
-        present = (classes > 0).flatten(1).any(1).float()
-        sizes = torch.tensor(self.config.policy_crops, dtype=torch.float32, device=centres.device)
-        goals = torch.stack([_inside(guide, crop, classes.shape[-2:]) for crop in self.config.policy_crops], dim=1)
-        far = ((centres - goals) / sizes[:, None]).square().sum(dim=(1, 2))
-        return (far * present).sum() / present.sum().clamp_min(1)
 
 
 def mix(share: Tensor, logits: Sequence[Tensor]) -> Tensor:
@@ -224,6 +219,18 @@ def foreground_centre(classes: Tensor) -> Tensor:
         last = torch.where(hit, places, -1).amax(dim=1)
         found.append(torch.where(last >= 0, (first + last + 1) / 2, torch.full_like(first, length) / 2))
     return torch.stack(found, dim=1)
+
+
+def guidance_loss(centres: Tensor, classes: Tensor, guide: Tensor, crops: Sequence[int]) -> Tensor:
+    """Mean squared distance, in crop sizes, between centres and where crops hold the foreground; slices with some only.
+
+    centres: `[n, crop, 2]`. classes: int64 `[n, row, column]`. guide: see `foreground_centre`.
+    """
+    present = (classes > 0).flatten(1).any(1).float()
+    sizes = torch.tensor(crops, dtype=torch.float32, device=centres.device)
+    goals = torch.stack([_inside(guide, crop, classes.shape[-2:]) for crop in crops], dim=1)
+    far = ((centres - goals) / sizes[:, None]).square().sum(dim=(1, 2))
+    return (far * present).sum() / present.sum().clamp_min(1)
 
 
 def _inside(centre: Tensor, crop: int, size: torch.Size) -> Tensor:
