@@ -146,9 +146,9 @@ def _file_of(name: str) -> str:
 
 
 def _weights_file(bank: Bank, candidate: Candidate) -> str:
-    """The candidate's file; several ways to run one network share that of the first among them."""
-    same = (c for c in bank.candidates if c is candidate or (c.weights and c.weights == candidate.weights))
-    return _file_of(next(same).name)
+    """The candidate's file, named after it; what several ways to run one network share keeps its name."""
+    sharing = [other for other in bank.candidates if other.weights and other.weights == candidate.weights]
+    return _file_of(candidate.name if len(sharing) < 2 else Path(str(candidate.weights)).stem)
 
 
 def _description(bundle: Bundle) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.med_danet_v2 import METHOD
 from DynamicSegLib.training.cache import open_case
-from DynamicSegLib.training.config import BundleConfig, DataConfig, FoldsConfig, read_config
+from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, FoldsConfig, read_config
 from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, read_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
-from DynamicSegLib.training.folds import cross_validate
+from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validate
 from DynamicSegLib.training.found_labels import results_folder
 from DynamicSegLib.training.position_run import train_position
 from DynamicSegLib.training.sources import chosen_cases
@@ -93,28 +93,11 @@ class V2Folds:
             if not self.config.refit and not decided.is_file():
                 decided.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / ROUTER_FILE, decided)
-        bank = read_bank(self.trained(FULL, None))
-        rows = [{"name": c.name, "network": c.network, "arguments": dict(c.arguments)} for c in bank.candidates]
-        data = {"cache": str(self.config.cache), "cases": str(self.config.cases)}
-        content = {"output": "unused", "data": data, "candidates": rows, "steps": 1}
-        described = self.config.output / "bank.yaml"
-        write_text_whole(described, yaml.safe_dump(content))
-        folds = FoldsConfig(
-            self.config.output,
-            self.config.cache,
-            self.config.cases,
-            described,
-            self.config.decision,
-            self.config.bundle,
-            self.config.extra,
-            self.config.held_out,
-        )
-        return cross_validate(folds, self.device, self.report)
+        return cross_validate(self._as_bank(FULL), self.device, self.report)
 
     def trained(self, variant: str, held_out: int | None) -> Path:
         """Folder of one variant without a fold (None: on all cases), trained now if it is not there yet."""
-        root = self.config.output if variant == FULL else self.config.output / variant
-        folder = fold_folder(root, held_out) / "bank"
+        folder = fold_folder(self._root(variant), held_out) / "bank"
         spatial, quantised = VARIANTS[variant]
         position = self.position if spatial else None
         phases = folder if position is None else folder.with_name("phases")
@@ -128,6 +111,39 @@ class V2Folds:
             data = self._data(position.data, held_out)
             train_position(replace(position, output=folder, bank=phases, data=data), self.device)
         return folder
+
+    def _router(self, variant: str, fold: int) -> Path | None:
+        """The weights of what chooses among the options of one variant; None where there is nothing to choose."""
+        if not VARIANTS[variant][0]:
+            return None
+        if not self.config.refit:
+            return self.trained(variant, fold) / ROUTER_FILE
+        self.trained(variant, fold)
+        alpha = read_config(self.config.decision, DecisionConfig).alpha
+        validation = CrossValidation(self._as_bank(variant), self.device, self.report)
+        return validation.decide(fold, Variant(alpha=alpha))[1] / ROUTER_FILE
+
+    def _as_bank(self, variant: str) -> FoldsConfig:
+        """The cross-validation of any bank: the banks are there already, so nothing of `bank` is trained."""
+        bank = read_bank(self.trained(variant, self.folds.held_out[0]))
+        rows = [{"name": c.name, "network": c.network, "arguments": dict(c.arguments)} for c in bank.candidates]
+        data = {"cache": str(self.config.cache), "cases": str(self.config.cases)}
+        content = {"output": "unused", "data": data, "candidates": rows, "steps": 1}
+        described = self._root(variant) / "bank.yaml"
+        write_text_whole(described, yaml.safe_dump(content))
+        return FoldsConfig(
+            self._root(variant),
+            self.config.cache,
+            self.config.cases,
+            described,
+            self.config.decision,
+            self.config.bundle,
+            self.config.extra,
+            self.config.held_out,
+        )
+
+    def _root(self, variant: str) -> Path:
+        return self.config.output if variant == FULL else self.config.output / variant
 
     def _data(self, data: DataConfig, held_out: int | None) -> DataConfig:
         return replace(
@@ -144,8 +160,6 @@ class V2Folds:
         return start_of_fold(self.config.start, held_out, self.v2.base, base_arguments(self.v2))
 
     def _bundle_of(self, variant: str, fold: int) -> Bundle:
-        folder = self.trained(variant, fold)
-        weights = folder / ROUTER_FILE
-        router = RouterSpec(self.v2.backbone, {}, weights) if weights.is_file() else None
-        bank = read_bank(folder)
+        bank, weights = read_bank(self.trained(variant, fold)), self._router(variant, fold)
+        router = None if weights is None else RouterSpec(self.v2.backbone, {}, weights)
         return Bundle(variant, METHOD, self.task.input, self.task.labels, bank, router, cleaning=self.cleaning)
