@@ -118,7 +118,8 @@ class V2Folds:
             return None
         if not self.config.refit:
             return self.trained(variant, fold) / ROUTER_FILE
-        self.trained(variant, fold)
+        for other in self.folds.held_out:
+            self.trained(variant, other)
         alpha = read_config(self.config.decision, DecisionConfig).alpha
         validation = CrossValidation(self._as_bank(variant), self.device, self.report)
         return validation.decide(fold, Variant(alpha=alpha))[1] / ROUTER_FILE

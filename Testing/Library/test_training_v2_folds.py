@@ -31,6 +31,7 @@ def write_configs(folder: Path, refit: bool = False) -> Path:
     network = {"crops": [16], "arguments": {"width": 4}, "size": [24, 24], "phases": [1, 1, 1], "task": task}
     # One crop without a foreground choice would leave the policy alone; here every option learns from every slice.
     v2 = {**common, **network, "every_option": 1.0}
+    position = {**common, "bank": "unused", "size": [24, 24]}
     decision = {**common, "banks": [], "overlaps": "unused", "size": [24, 24], "task": task}
     bundle = {
         **data, "output": str(folder / "bundles"), "name": "squares-v2", "method": METHOD, "banks": [],
@@ -45,6 +46,8 @@ def write_configs(folder: Path, refit: bool = False) -> Path:
         "ablations": ["baseline"],
         "refit": refit,
     }
+    if refit:
+        folds["position"] = write(folder / "position.yaml", position)
     return Path(write(folder / "folds.yaml", folds))
 
 
@@ -70,6 +73,22 @@ def test_folds_give_the_papers_table_and_a_bundle_and_are_not_run_twice(
     assert [row.rpartition(" | ")[0] for row in again.splitlines()] == [
         row.rpartition(" | ")[0] for row in table.splitlines()
     ]
+
+
+def test_with_positions_and_router_trained_further_the_table_is_judged_with_these(tmp_path: Path) -> None:
+    folds = V2Folds(read_config(write_configs(tmp_path, refit=True), V2FoldsConfig), CPU, lambda text: None)
+
+    folds.run()
+
+    fold = tmp_path / "run" / "fold0"
+    weights = [(fold / stage / "dynamic.safetensors").read_bytes() for stage in ("phases", "bank")]
+    assert weights[0] != weights[1]
+    router = folds._bundle_of("S+Q", 0).router
+    assert router is not None and router.weights == fold / "decision-final" / "router.safetensors"
+    assert router.weights.read_bytes() != (fold / "phases" / "router.safetensors").read_bytes()
+    # Without crops there is no position to train and nothing to choose.
+    assert folds._bundle_of("baseline", 0).router is None
+    assert not (tmp_path / "run" / "baseline" / "fold0" / "phases").exists()
 
 
 def test_the_table_shows_means_and_the_ratio_to_its_first_row() -> None:
