@@ -36,8 +36,10 @@ class WarmUp:
     """
 
     def __init__(self, study: Study, bundle: Bundle) -> None:
+        from DynamicSegLib.methods.registry import extent_of
+
         self._study, self._bundle = study, bundle
-        self._extent = Extent.around(study.volumes)
+        self._extent = extent_of(study, bundle)
         self._child: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
 

@@ -23,7 +23,8 @@ Size = tuple[int, int]
 @dataclass(frozen=True)
 class Method:
     """What a published method brings: its router, the router's cost, its bank as published, without weights, its own
-    way to run an option where it has one, and what an option's cost consists of where that is more than one network.
+    way to run an option where it has one, what an option's cost consists of where that is more than one network, and
+    whether options see whole slices, since they find their own part of it, instead of the study's extent.
     """
 
     make_router: Callable[[Bundle, Backend, Size], Router]
@@ -31,6 +32,7 @@ class Method:
     reference_bundle: Callable[[int], Bundle]
     make_execution: Callable[[Bundle, Backend, Size, str], Execution] = CandidateExecution
     cost_parts: Callable[[Bundle, Size, int], Mapping[str, Cost]] | None = None
+    whole_slices: bool = False
 
 
 METHODS = {
@@ -41,6 +43,7 @@ METHODS = {
         med_danet_v2.reference_bundle,
         DynamicExecution,
         med_danet_v2.cost_parts,
+        whole_slices=True,
     ),
     mutualnet.METHOD: Method(
         mutualnet.make_router, mutualnet.router_cost, mutualnet.reference_bundle, mutualnet.make_execution
@@ -64,6 +67,17 @@ def method_of(bundle: Bundle) -> Method:
     return METHODS[bundle.method]
 
 
+def extent_of(study: Study, bundle: Bundle) -> Extent:
+    """The part of each slice that the bundle's candidates see: what holds anything, or all of it (see `Method`).
+
+    Raises
+    ------
+    BundleError: see `method_of`.
+    """
+    whole = method_of(bundle).whole_slices
+    return Extent.whole(study.grid.shape[1:]) if whole else Extent.around(study.volumes)
+
+
 def start_run(
     study: Study,
     bundle: Bundle,
@@ -81,7 +95,7 @@ def start_run(
     ----------
     device, backend, precision: see `backends.choice.choose_backend`.
     setting, batch: see `engine.Run`.
-    extent: the part of each slice that candidates see; by default that which holds anything.
+    extent: the part of each slice that candidates see; by default `extent_of`.
 
     Raises
     ------
@@ -89,7 +103,7 @@ def start_run(
     BackendError: the machine lacks what was asked for.
     """
     method = method_of(bundle)
-    extent = extent or Extent.around(study.volumes)
+    extent = extent or extent_of(study, bundle)
     size = extent.size
     agreement = Agreement(
         extent.cut(study.volumes),

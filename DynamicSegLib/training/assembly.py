@@ -10,10 +10,12 @@ import torch
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
 from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.errors import DynamicSegError
 from DynamicSegLib.evaluation.decisions import calibration, judge_decisions
 from DynamicSegLib.evaluation.policies import DYNAMIC, Prices, Reached, activation_ratio, measure_curve
 from DynamicSegLib.evaluation.tables import markdown, policy_rows
 from DynamicSegLib.networks.decision import DecisionNetwork
+from DynamicSegLib.reporting.calibration import write_calibration
 from DynamicSegLib.routing import Prediction
 from DynamicSegLib.training.calibration import apply_calibration, fit_calibration
 from DynamicSegLib.training.card import CardFigures, model_card
@@ -61,12 +63,17 @@ class Assembly:
             cleaning=self.task.cleaning(self.config.cleaning),
         )
         costs = dict(zip(names, self.prices.options[1:], strict=True)) | {"(router)": self.prices.router}
-        card = model_card(bundle, costs, self._figures(calibrated, names), self.config.training)
+        figures = self._figures(calibrated, names)
+        card = model_card(bundle, costs, figures, self.config.training)
         states = {c.name: load_weights(c.weights) for c in self.bank.candidates if c.weights is not None}
         written = write_bundle(
             self.config.output / self.config.name, bundle, states, self.network.state_dict(), card, self.config.storage
         )
         report(f"{written.folder}: written")
+        try:
+            write_calibration(figures.calibration, self.config.output / f"{self.config.name}-calibration.png")
+        except DynamicSegError as error:
+            report(f"No figure of the calibration: {error}")
         return written
 
     def _figures(self, calibrated: Sequence[Prediction], names: Sequence[str]) -> CardFigures:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from DynamicSegLib.backends.kernels import Kernel, Kernels, TorchKernels
@@ -14,12 +15,16 @@ from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cli.main import main
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.errors import BundleError
+from DynamicSegLib.extent import Extent
+from DynamicSegLib.geometry import place_working_grid
+from DynamicSegLib.methods import med_danet
 from DynamicSegLib.methods import med_danet_v2 as v2
-from DynamicSegLib.methods.registry import start_run
+from DynamicSegLib.methods.registry import extent_of, start_run
 from DynamicSegLib.methods.staged_execution import DynamicExecution
 from DynamicSegLib.networks.pieces import Stage
 from DynamicSegLib.networks.unet import UNet2D
 from DynamicSegLib.reporting.tables import decision_rows
+from DynamicSegLib.study import Study
 from Testing.tiny import COLUMNS, ROWS
 from Testing.tiny_methods import CROP, head_slices, tiny_study, write_tiny_v2_bundle
 
@@ -64,7 +69,7 @@ def test_candidates_of_the_papers_other_spaces_can_be_built_and_counted() -> Non
 def test_candidates_of_one_network_are_one_file(bundle: Bundle) -> None:
     assert bundle.folder is not None
     assert sorted(path.name for path in bundle.folder.glob("*.safetensors")) == [
-        "crop16.safetensors", "router.safetensors",
+        "router.safetensors", "shared.safetensors",
     ]  # fmt: skip
     assert v2.network_of(bundle).crops == (CROP,)
 
@@ -234,3 +239,16 @@ def test_a_candidate_of_another_method_is_refused(bundle: Bundle) -> None:
     other = Candidate("M2", "unet2d", {})
     with pytest.raises(BundleError, match="not one network"):
         v2.network_of(replace(bundle, bank=Bank((other, bundle.bank.candidates[-1]), 4)))
+
+
+def test_slices_are_seen_whole_as_the_position_network_learnt_them() -> None:
+    """Med-DANet's candidates see what holds the head; on that part the position network would look beside it."""
+    size = (240, 240)
+    volumes = np.zeros((4, 2, *size), np.float32)
+    volumes[:, 1, 40:100, 50:120] = 1
+    grid = place_working_grid(sitk.Image([*size[::-1], 2], sitk.sitkUInt8), "axial", (1.0, 1.0), size)
+    described = v2.reference_bundle(240)
+    study = Study(volumes, described.input, grid)
+
+    assert extent_of(study, described) == Extent.whole(size)
+    assert extent_of(study, med_danet.reference_bundle(240)) == Extent.around(volumes) != Extent.whole(size)

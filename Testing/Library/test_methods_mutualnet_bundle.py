@@ -33,7 +33,7 @@ def study(bundle: Bundle) -> Study:
 def test_one_file_serves_every_configuration(bundle: Bundle) -> None:
     files = {candidate.weights for candidate in bundle.bank.candidates}
 
-    assert {path.name for path in files if path is not None} == {"0.50x-120.safetensors"}
+    assert {path.name for path in files if path is not None} == {"shared.safetensors"}
 
 
 def test_each_candidate_is_the_slimmable_network_at_its_configuration(bundle: Bundle) -> None:
