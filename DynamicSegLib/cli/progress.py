@@ -2,24 +2,23 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from DynamicSegLib.engine import Step
 
 
 def shown(steps: "Iterable[Step]", options: tuple[str, ...]) -> "Iterator[Step]":
     """Pass steps on while showing slices done, the option at work and the cost so far."""
-    if not sys.stderr.isatty():
+    console = _console()
+    if console is None:
         yield from steps
         return
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    except ImportError:
-        yield from steps
-        return
-    console = Console(stderr=True)
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("routing", total=None)
@@ -30,6 +29,24 @@ def shown(steps: "Iterable[Step]", options: tuple[str, ...]) -> "Iterator[Step]"
             yield step
 
 
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show `text` with a turning mark while the block runs."""
+    console = _console()
+    with nullcontext() if console is None else console.status(text):
+        yield
+
+
 def note(text: str) -> None:
     """One line for the user, on standard error."""
     print(text, file=sys.stderr)
+
+
+def _console() -> "Console | None":
+    if not sys.stderr.isatty():
+        return None
+    with suppress(ImportError):
+        from rich.console import Console
+
+        return Console(stderr=True)
+    return None

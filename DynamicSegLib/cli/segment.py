@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DynamicSegLib.cli.progress import note, shown
+from DynamicSegLib.cli.progress import note, shown, waiting
 from DynamicSegLib.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,10 +97,12 @@ def run(options: argparse.Namespace) -> int:
         prepared = time.perf_counter()
         backend.exception()  # waits; what failed there fails again, and is told, where it is needed
         segmentation = compute(study, bundle, budget, options)
+        computed = time.perf_counter() - prepared
     with written_together(options.output) as scratch:
         writing = time.perf_counter()
         write_results(segmentation, scratch)
-        seconds = {"load": loaded - started, "read": read - loaded, "prepare": prepared - read}
+        start = computed - segmentation.seconds["route"] - segmentation.seconds["run"]
+        seconds = {"load": loaded - started, "read": read - loaded, "prepare": prepared - read, "start": start}
         summary = summarise(segmentation, seconds, writing, started)
         (scratch / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if options.json:
@@ -134,14 +136,15 @@ def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -
     from DynamicSegLib.methods.registry import start_run
 
     bundle = per_volume(bundle) if options.per_volume else bundle
-    run = start_run(
-        study,
-        bundle,
-        device=options.device,
-        backend=options.backend,
-        precision=options.precision,
-        setting=options.setting,
-    )
+    with waiting("making networks ready; what is compiled for this computer is kept"):
+        run = start_run(
+            study,
+            bundle,
+            device=options.device,
+            backend=options.backend,
+            precision=options.precision,
+            setting=options.setting,
+        )
     plan = run.plan(budget, options.alpha, one_for_all(run, budget) if options.per_volume else None)
     for _ in shown(run.execute(plan), bundle.bank.options):
         pass

@@ -68,7 +68,7 @@ def test_the_tables_have_the_contracts_columns_and_add_up(case: Path, tmp_path: 
     assert all(names[int(row["option"])] == row["candidate"] for row in rows)
     for key in ("bundle", "method", "device", "backend", "precision", "slices", "peak_memory_mb", "warnings"):
         assert key in summary
-    assert set(summary["seconds"]) >= {"read", "prepare", "route", "run", "write", "total"}
+    assert set(summary["seconds"]) >= {"read", "prepare", "start", "route", "run", "write", "total"}
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "segmentation.nii.gz")))
     assert sum(summary["volumes_ml"].values()) == pytest.approx((labels > 0).sum() * 3 / 1000)
 
