@@ -1,6 +1,6 @@
 """How Apply feels on a real case, on the test host: seconds to the first labels and to the end, and how long it froze.
 
-    python -m Testing.Module.measure_apply CASE [PERCENT]
+    python -m Testing.Module.measure_apply CASE [PERCENT [BUNDLE]]
 
 CASE is a folder with the volumes of one patient. Nothing is written.
 """
@@ -13,13 +13,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def main(case: Path, percent: float) -> None:
+def main(case: Path, percent: float, bundle: str) -> None:
     """Load, Apply, print."""
     from Testing.SlicerHost import start
     from Testing.SlicerHost.heartbeat import Heartbeat
 
     host = start()
     panel = host.open_panel(host.load_module(ROOT / "DynamicSeg" / "DynamicSeg.py"))
+    panel.inputs.fillBundles(bundle)
     _load(case, panel)
     with Heartbeat() as beat:
         host.wait_until(lambda: panel.session is not None and panel.session.study is not None, 120)
@@ -71,4 +72,5 @@ def _print_memory() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 20.0)
+    given = sys.argv[2:]
+    main(Path(sys.argv[1]), float(given[0]) if given else 20.0, given[1] if len(given) > 1 else "")
