@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from DynamicSegLib.segmentation import Segmentation
 
 SHORTHANDS = ("flair", "t1ce", "t1", "t2")
+# From here on the wait is explained.
+_LONG_START_SECONDS = 5
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -177,6 +179,8 @@ def report(summary: dict[str, Any], folder: Path) -> None:
     print(f"spent     {summary['macs']['spent'] / 1e9:.1f} G multiply-accumulates{budget}")
     seconds = summary["seconds"]
     print(f"seconds   {seconds['total']:.1f} ({summary['backend']} {summary['precision']} on {summary['device']})")
+    if seconds["start"] > _LONG_START_SECONDS:
+        print(f"          {seconds['start']:.1f} of them to make networks ready: compiled once, kept for the next case")
     print(f"results   {folder}")
     for text in summary["notes"]:
         print(f"cleaned   {text}")

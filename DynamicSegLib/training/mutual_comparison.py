@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DynamicSegLib.bundle import CurvePoint
-from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.query_table import QueryRow, pareto_front
+from DynamicSegLib.reporting.chart import import_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,11 +61,7 @@ def _draw(
     curves: Mapping[str, Sequence[CurvePoint]],
     slices: float,
 ) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TrainingError("The comparison's figure needs matplotlib: pip install 'DynamicSeg[report]'.") from error
-    figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")
+    figure = import_figure()(figsize=(10, 5), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     axes.plot(*_points(rows, slices), ".", color="#C3C8CE", label="every configuration")
     axes.plot(*_points(pareto_front(rows), slices), "-", color="#0072B2", label=f"{MUTUAL}, front")
@@ -78,12 +74,12 @@ def _draw(
     axes.set_xlabel("billion multiply-accumulates a case")
     axes.set_ylabel("mean Dice of the structures")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path)
 
 
 def _draw_curves(axes: "Axes", curves: Mapping[str, Sequence[CurvePoint]]) -> None:
-    for (name, points), color in zip(curves.items(), ("#E69F00", "#009E73", "#F0E442"), strict=False):
+    for (name, points), color in zip(curves.items(), ("#E69F00", "#009E73", "#8C6D31"), strict=False):
         measured = [point for point in points if point.measured and point.macs > 0]
         quality = [float(np.mean(list(point.measured.values()))) for point in measured]
         axes.plot([point.macs / 1e9 for point in measured], quality, "--", color=color, label=name)

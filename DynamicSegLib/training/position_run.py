@@ -30,13 +30,17 @@ class PositionRun(TrainingRun):
 
     Raises
     ------
-    TrainingError: the bank has no position network.
+    TrainingError: the bank has no position network, or one with crops larger than `config.size`, or is the output too.
     """
 
     def __init__(self, config: PositionConfig, device: torch.device) -> None:
+        if config.output.resolve() == config.bank.resolve():
+            raise TrainingError(f"output: {config.output} is the bank's own folder: choose another one.")
+        self.bank_weights, network = _network(config)
+        if max(network.crops) > min(config.size):
+            raise TrainingError(f"size: {config.size} does not hold the bank's crops of {max(network.crops)} pixels.")
         super().__init__(config, device)
         self.config = config
-        self.bank_weights, network = _network(config)
         self.crops, position = network.crops, network.position
         assert position is not None
         self.position = position.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

@@ -1,5 +1,6 @@
 """Crop positions of Med-DANet V2 that go on learning on whole slices."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_bank_without_crops_is_a_clear_error(config: PositionConfig, tmp_path:
 
     with pytest.raises(TrainingError, match="no network with crop positions"):
         PositionRun(PositionConfig(tmp_path / "out", tmp_path / "whole", config.data, steps=1), CPU)
+
+
+def test_a_slice_that_cannot_hold_the_crop_and_the_banks_own_folder_are_refused(config: PositionConfig) -> None:
+    with pytest.raises(TrainingError, match="does not hold the bank's crops of 16"):
+        PositionRun(replace(config, size=(24, 8)), CPU)
+    with pytest.raises(TrainingError, match="the bank's own folder"):
+        PositionRun(replace(config, output=config.bank), CPU)
+    assert not config.output.exists()
 
 
 def test_the_distance_counts_slices_with_foreground_and_crops_inside_the_slice() -> None:

@@ -64,6 +64,7 @@ def test_folds_give_the_papers_table_and_a_bundle_and_are_not_run_twice(
     bundle = load_bundle(tmp_path / "bundles" / "squares-v2")
     assert (bundle.method, bundle.bank.options) == (METHOD, ("skip", "crop16", "whole"))
     assert bundle.router is not None
+    assert (tmp_path / "bundles" / "squares-v2-calibration.png").read_bytes().startswith(b"\x89PNG")
     trained, kept = (tmp_path / "run" / "all" / each for each in ("bank", "decision-final"))
     assert (trained / "router.safetensors").read_bytes() == (kept / "router.safetensors").read_bytes()
 
