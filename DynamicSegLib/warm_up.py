@@ -18,7 +18,7 @@ from types import TracebackType
 import numpy as np
 import SimpleITK as sitk
 
-from DynamicSegLib.backends import openvino_backend
+from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.extent import Extent
 from DynamicSegLib.files import write_text_whole
@@ -46,7 +46,7 @@ class WarmUp:
     @property
     def needed(self) -> bool:
         """Whether OpenVINO will run the bundle on this machine and its models have not been made yet."""
-        if not self._bundle.checksum or self._bundle.folder is None or not openvino_backend.is_installed():
+        if not self._bundle.checksum or self._bundle.folder is None or not openvino_models.is_installed():
             return False
         return not _marker(self._bundle, self._extent).is_file()
 
@@ -110,7 +110,7 @@ def make_ready(bundle_folder: str, slices_file: str, extent_json: str) -> None:
 
 
 def _marker(bundle: Bundle, extent: Extent) -> Path:
-    words = [bundle.checksum, extent.slice_size, extent.size, openvino_backend.machine()]
+    words = [bundle.checksum, extent.slice_size, extent.size, openvino_models.machine()]
     return cache_folder() / "warm" / hashlib.sha256(repr(words).encode()).hexdigest()[:32]
 
 

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from DynamicSegLib.backends import openvino_backend
+from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.fallback import FallbackBackend
 from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
-from DynamicSegLib.backends.openvino_backend import is_installed as openvino_is_installed
+from DynamicSegLib.backends.openvino_models import is_installed as openvino_is_installed
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.errors import BackendError
 
@@ -57,7 +57,7 @@ def choose_backend(
     if backend == "torch" or device not in ("auto", "cpu"):
         return _torch("cpu" if device == "auto" else device, precision, reason, dice_of)
     if not openvino_is_installed():
-        missing = f"openvino, several times faster, is not installed ({openvino_backend.INSTALL})"
+        missing = f"openvino, several times faster, is not installed ({openvino_models.INSTALL})"
         return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing, dice_of)
     return _openvino(_openvino_or_torch, precision, f"the fastest installed for a CPU; {reason}", dice_of)
 
@@ -81,9 +81,9 @@ def _torch(device: str, precision: str, reason: str, dice_of: DiceOf | None) -> 
 def _openvino(make: _Make, precision: str, reason: str, dice_of: DiceOf | None) -> Backend:
     if precision != "auto":
         return make(precision, reason)
-    if not openvino_backend.has_native_bf16():
+    if not openvino_models.can_compute("BF16"):
         return make("fp32", f"{reason}; fp32, as this CPU has no bf16 of its own")
-    return _agreeing(make, reason, dice_of, openvino_backend.machine(), "this CPU")
+    return _agreeing(make, reason, dice_of, openvino_models.machine(), "this CPU")
 
 
 def _agreeing(make: _Make, reason: str, dice_of: DiceOf | None, machine: str, device: str) -> Backend:
@@ -101,7 +101,7 @@ def _agreeing(make: _Make, reason: str, dice_of: DiceOf | None, machine: str, de
 def load_libraries(backend: str) -> None:
     """Import what a backend computes with: to be called beside the reading of volumes, it takes as long as that."""
     if backend in ("auto", "openvino") and openvino_is_installed():
-        openvino_backend.machine()
+        openvino_models.machine()
     else:
         import torch  # noqa: F401
 

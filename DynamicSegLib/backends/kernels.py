@@ -7,32 +7,30 @@ what stays in float32 twice as slowly (stage 1: 8.5 ms against 19.4 ms), and its
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from DynamicSegLib.backends import openvino_models as models
 from DynamicSegLib.backends.base import Backend
-from DynamicSegLib.backends.model_cache import ModelCache
-from DynamicSegLib.resources import cache_folder
-from DynamicSegLib.threads import thread_count
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-Kernel = Callable[..., tuple["Tensor", ...]]
+Kernel = Callable[..., tuple[Any, ...]]
+"""Arrays `[n, ...]` of the kernels' own kind (see `Kernels.arrays`), `n` of any size, to such arrays."""
+Shape = tuple[int, ...]
 
 _INT8, _HALF = 8, 16
 # Raised whenever modules compute something else than before: models kept on disk are made anew.
 _GENERATION = 1
-# Each stream has its own intermediate results in memory.
-_MOST_STREAMS = 8
 
 
 class Kernels(Protocol):
-    """Turns modules into functions of tensors that really compute at a given width."""
+    """Turns modules into functions of arrays that really compute at a given width."""
 
     def describe(self, bits: int) -> str:
         """What computes at `bits`, for the summary; where the machine lacks the type, what stands in for it."""
@@ -42,13 +40,22 @@ class Kernels(Protocol):
         """Whether a module of `bits` is to be given with its quantisers, or without because the type itself rounds."""
         ...
 
-    def compile(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Kernel:
-        """A module as a function of tensors `[n, ...]`, `n` of any size.
+    def arrays(self, slices: NDArray[np.float32]) -> Any:
+        """Slices as what compiled modules take and give: NumPy's arrays, or tensors of torch."""
+        ...
+
+    def plain(self, array: Any) -> NDArray[np.generic]:
+        """The reverse of `arrays`."""
+        ...
+
+    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Kernel:
+        """A module as a function of arrays.
 
         Parameters
         ----------
         name: tells the modules of one network apart.
-        examples: inputs of one slice; all inputs have their shapes.
+        build: makes the module, where it is not kept on disk already.
+        shapes: of one slice's inputs, `(1, ...)`.
         bits: 32 for everything outside quantised stages.
         """
         ...
@@ -90,16 +97,26 @@ class TorchKernels:
         """See `Kernels`."""
         return bits <= _INT8 or self._half is None
 
-    def compile(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Kernel:
+    def arrays(self, slices: NDArray[np.float32]) -> "Tensor":
         """See `Kernels`."""
         import torch
 
-        module = module.eval().to(self._device)
+        return torch.from_numpy(np.ascontiguousarray(slices)).to(self._device)
+
+    def plain(self, array: "Tensor") -> NDArray[np.generic]:
+        """See `Kernels`."""
+        return array.cpu().numpy()
+
+    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Kernel:
+        """See `Kernels`."""
+        import torch
+
+        module = build().eval().to(self._device)
         kind = self._type_of(bits)
 
         def run(*tensors: "Tensor") -> "tuple[Tensor, ...]":
             with torch.inference_mode(), torch.autocast(self._device.type, kind, enabled=kind is not None):
-                results = module(*(tensor.to(self._device) for tensor in tensors))
+                results = module(*tensors)
             return tuple(each.float() if each.is_floating_point() else each for each in results)
 
         return run
@@ -117,8 +134,6 @@ class TorchKernels:
 class OpenVINOKernels:
     """OpenVINO on the CPU: int8 where a module's quantisers have 8 bits or fewer, bf16 up to 16, float32 otherwise.
 
-    Every module runs one slice a stream, asynchronously.
-
     Parameters
     ----------
     precision: of what is not quantised, `fp32` or `bf16`.
@@ -126,16 +141,8 @@ class OpenVINOKernels:
     """
 
     def __init__(self, precision: str = "fp32", key: str = "") -> None:
-        from openvino import Core, get_version
-
-        self._core = Core()
+        self._int8, self._bf16 = models.can_compute("INT8"), models.can_compute("BF16")
         self._precision, self._key = precision, key
-        names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
-        device, abilities = (self._core.get_property("CPU", name) for name in names)
-        self._int8, self._bf16 = "INT8" in abilities, "BF16" in abilities
-        self._machine = (get_version(), device, abilities, _GENERATION)
-        self._cache = ModelCache(cache_folder() / "openvino")
-        self._streams = min(thread_count(), _MOST_STREAMS)
 
     def describe(self, bits: int) -> str:
         """See `Kernels`."""
@@ -149,39 +156,27 @@ class OpenVINOKernels:
         """See `Kernels`."""
         return bits <= _INT8 or not self._bf16
 
-    def compile(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Kernel:
+    def arrays(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Kernels`."""
-        import torch
+        return slices
 
-        run = _queued(self.compiled(name, module, examples, bits), self._streams)
-        return lambda *tensors: tuple(torch.from_numpy(each) for each in run([tensor.numpy() for tensor in tensors]))
+    def plain(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """See `Kernels`."""
+        return array
 
-    def compiled(self, name: str, module: "nn.Module", examples: "tuple[Tensor, ...]", bits: int) -> Any:
+    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Kernel:
+        """See `Kernels`; each slice runs in a stream of its own."""
+        return models.runner(self.compiled(name, build, shapes, bits))
+
+    def compiled(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Any:
         """The compiled model behind `compile`, from disk where it is kept."""
-        from openvino import Tensor as Buffer
-
         half = self._bf16 and (_INT8 < bits <= _HALF or (bits > _HALF and self._precision == "bf16"))
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-            "INFERENCE_NUM_THREADS": thread_count(),
-            "NUM_STREAMS": str(self._streams),
-        }
-        shapes = [tuple(each.shape) for each in examples]
-        circumstances = (self._key, name, bits, shapes, sorted(settings.items()), *self._machine)
-        found = self._cache.find(circumstances) if self._key else None
-        if found is not None:
-            try:
-                return self._core.import_model(Buffer(np.memmap(found, np.uint8, "r")), "CPU", settings)
-            except RuntimeError:  # kept by another build of the same version: make it anew
-                found.unlink(missing_ok=True)
-        compiled = self._core.compile_model(_converted(module, examples), "CPU", settings)
-        if self._key:
-            self._cache.keep(circumstances, compiled.export_model().getvalue())
-        return compiled
+        circumstances = (self._key, name, bits, list(shapes), _GENERATION) if self._key else ()
+        return models.compiled(circumstances, lambda: _converted(build(), shapes), "bf16" if half else "fp32")
 
 
-def _converted(module: "nn.Module", examples: "tuple[Tensor, ...]") -> Any:
-    """A traced module as an OpenVINO model for inputs of exactly the examples' shapes.
+def _converted(module: "nn.Module", shapes: Sequence[Shape]) -> Any:
+    """A traced module as an OpenVINO model for inputs of exactly these shapes.
 
     The front end is called directly: `openvino.convert_model` reports its use over the network.
     """
@@ -194,45 +189,21 @@ def _converted(module: "nn.Module", examples: "tuple[Tensor, ...]") -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Not frozen: freezing would fold the weights' quantisers away, and with them the way to int8.
+        examples = tuple(torch.rand(shape) for shape in shapes)
         traced = torch.jit.trace(module.cpu().eval(), examples, check_trace=False)
         # Named, since the front end does not keep it alive.
         decoder = TorchScriptPythonDecoder(traced, skip_freeze=True)
         front_end = FrontEndManager().load_by_framework("pytorch")
         model = front_end.convert(front_end.load(decoder))
-    for place, each in zip(model.inputs, examples, strict=True):
+    for place, shape in zip(model.inputs, shapes, strict=True):
         place.get_node().set_element_type(Type.f32)
-        place.get_node().set_partial_shape(PartialShape(list(each.shape)))
+        place.get_node().set_partial_shape(PartialShape(list(shape)))
     model.validate_nodes_and_infer_types()
     # OpenVINO takes a quantiser for one only where its ranges are constants.
     passes = Manager()
     passes.register_pass(ConstantFolding())
     passes.run_passes(model)
     return model
-
-
-def _queued(compiled: Any, streams: int) -> "Callable[[list[NDArray[np.generic]]], tuple[NDArray[np.generic], ...]]":
-    """A compiled model for one slice as a function of many."""
-    from openvino import AsyncInferQueue
-
-    queue = AsyncInferQueue(compiled, streams)
-    kinds = [(tuple(port.shape)[1:], port.element_type.to_dtype()) for port in compiled.outputs]
-
-    def run(arrays: "list[NDArray[np.generic]]") -> "tuple[NDArray[np.generic], ...]":
-        arrays = [np.ascontiguousarray(array) for array in arrays]
-        count = len(arrays[0])
-        outputs = tuple(np.empty((count, *shape), kind) for shape, kind in kinds)
-
-        def keep(request: Any, place: int) -> None:
-            for output, tensor in zip(outputs, request.output_tensors, strict=True):
-                output[place] = tensor.data[0]
-
-        queue.set_callback(keep)
-        for place in range(count):
-            queue.start_async([array[place : place + 1] for array in arrays], place, share_inputs=True)
-        queue.wait_all()
-        return outputs
-
-    return run
 
 
 def _cpu_has_bf16() -> bool:

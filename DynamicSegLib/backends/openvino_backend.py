@@ -5,52 +5,22 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from DynamicSegLib.backends import openvino_models as models
 from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred, UnsupportedNetworkError
-from DynamicSegLib.backends.model_cache import ModelCache
 from DynamicSegLib.errors import BackendError
-from DynamicSegLib.resources import cache_folder
-from DynamicSegLib.threads import thread_count
 
 if TYPE_CHECKING:
     import openvino
     from torch import nn
 
-INSTALL = "pip install 'DynamicSeg[openvino]'"
-_DEVICE = "CPU"
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
-# One slice a stream and one thread a stream is faster than larger batches on more threads (no waiting for each other);
-# each stream has its own intermediate results in memory, hence the limit.
-_MOST_STREAMS = 8
 # Rows and columns for which a network is converted without naming their number; extents are such.
 _OPEN_MULTIPLE = 8
 _SLICES_A_STREAM = 4
-
-
-def is_installed() -> bool:
-    """Whether the package openvino is there."""
-    return find_spec("openvino") is not None
-
-
-def has_native_bf16() -> bool:
-    """Whether this CPU multiplies bf16 itself; elsewhere bf16 saves no time."""
-    return "BF16" in _core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
-
-
-def machine() -> str:
-    """What a compiled model depends on besides its network: OpenVINO's version and the CPU."""
-    from openvino import get_version
-
-    core = _core()
-    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
-    return " ".join([get_version(), *(str(core.get_property(_DEVICE, name)) for name in names)])
 
 
 class OpenvinoBackend:
@@ -67,14 +37,13 @@ class OpenvinoBackend:
     """
 
     def __init__(self, precision: str, reason: str) -> None:
-        if precision not in _HINTS:
-            raise BackendError(f"Precision {precision!r} is unknown to openvino: expected {' or '.join(_HINTS)}.")
-        self._core = _core()
-        self._threads = thread_count()
-        self._streams = min(self._threads, _MOST_STREAMS)
-        self._cache = ModelCache(cache_folder() / "openvino")
+        if precision not in models.PRECISIONS:
+            raise BackendError(
+                f"Precision {precision!r} is unknown to openvino: expected {' or '.join(models.PRECISIONS)}."
+            )
+        models.core()
         self.facts = BackendFacts("openvino", "cpu", precision, reason)
-        self.batch = _SLICES_A_STREAM * self._streams
+        self.batch = _SLICES_A_STREAM * models.stream_count()
 
     def compile(self, network: "nn.Module | Deferred", channels: int, size: tuple[int, int]) -> Compiled:
         """See `Backend`. The compiled model of a `Deferred` with a key is kept on disk.
@@ -83,55 +52,38 @@ class OpenvinoBackend:
         ------
         UnsupportedNetworkError: OpenVINO cannot convert or compile the network.
         """
-        return _runner(self._compiled(network, (1, channels, *size)), self._streams)
-
-    def _compiled(self, network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.CompiledModel":
+        shape = (1, channels, *size)
         key = network.key if isinstance(network, Deferred) else ""
-        circumstances = (key, shape, self.facts.precision, machine())
-        found = self._cache.find(circumstances) if key else None
-        if found is not None:
-            try:
-                return self._core.import_model(_tensor(found), _DEVICE, self._settings())
-            except RuntimeError:  # kept by another build of the same version: make it anew
-                found.unlink(missing_ok=True)
+        circumstances = (key, shape) if key else ()
         try:
-            compiled = self._core.compile_model(self._model(network, shape), _DEVICE, self._settings())
+            return models.runner(models.compiled(circumstances, lambda: _model(network, shape), self.facts.precision))
         except RuntimeError as error:
             module = network.build() if isinstance(network, Deferred) else network
             raise _unsupported(module, error) from error
-        if key:
-            self._cache.keep(circumstances, compiled.export_model().getvalue())
-        return compiled
 
-    def _model(self, network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.Model":
-        """The network for inputs of `shape`; where its rows and columns can stay open, converted once for all sizes.
 
-        A compiled model for one size is 5 to 9 % faster than one for all, and quickly made where torch is not needed.
-        """
-        if not isinstance(network, Deferred):
-            return convert(network, shape)
-        if not network.key or any(n % _OPEN_MULTIPLE for n in shape[2:]):
-            return convert(network.build(), shape)
-        circumstances = (network.key, shape[:2], "converted", machine())
-        found = self._cache.find(circumstances)
-        if found is not None:
-            try:
-                return _of_size(_unpacked(self._core, found), shape)
-            except (RuntimeError, ValueError):  # kept by another build of the same version: make it anew
-                found.unlink(missing_ok=True)
-        module = network.build()
-        model = convert_open(module, shape)
-        if model is None:
-            return convert(module, shape)
-        self._cache.keep(circumstances, _packed(model))
-        return _of_size(model, shape)
+def _model(network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.Model":
+    """The network for inputs of `shape`; where its rows and columns can stay open, converted once for all sizes.
 
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "INFERENCE_PRECISION_HINT": _HINTS[self.facts.precision],
-            "INFERENCE_NUM_THREADS": self._threads,
-            "NUM_STREAMS": str(self._streams),
-        }
+    A compiled model for one size is 5 to 9 % faster than one for all, and quickly made where torch is not needed.
+    """
+    if not isinstance(network, Deferred):
+        return convert(network, shape)
+    if not network.key or any(n % _OPEN_MULTIPLE for n in shape[2:]):
+        return convert(network.build(), shape)
+    circumstances, kept = (network.key, shape[:2], "converted", models.machine()), models.kept_models()
+    found = kept.find(circumstances)
+    if found is not None:
+        try:
+            return _of_size(_unpacked(found), shape)
+        except (RuntimeError, ValueError):  # kept by another build of the same version: make it anew
+            found.unlink(missing_ok=True)
+    module = network.build()
+    model = convert_open(module, shape)
+    if model is None:
+        return convert(module, shape)
+    kept.keep(circumstances, _packed(model))
+    return _of_size(model, shape)
 
 
 def convert(module: "nn.Module", shape: tuple[int, ...]) -> "openvino.Model":
@@ -195,13 +147,13 @@ def _packed(model: "openvino.Model") -> bytes:
         return len(text).to_bytes(8, "little") + text + weights.read_bytes()
 
 
-def _unpacked(core: Any, path: Path) -> "openvino.Model":
+def _unpacked(path: Path) -> "openvino.Model":
     from openvino import Tensor
 
     content = np.memmap(path, np.uint8, "r")
     end = 8 + int.from_bytes(content[:8].tobytes(), "little")
     # Copied, since the model may outlive this use of the file.
-    return core.read_model(content[8:end].tobytes(), Tensor(np.array(content[end:])))
+    return models.core().read_model(content[8:end].tobytes(), Tensor(np.array(content[end:])))
 
 
 def _unsupported(module: "nn.Module", error: Exception) -> UnsupportedNetworkError:
@@ -211,46 +163,6 @@ def _unsupported(module: "nn.Module", error: Exception) -> UnsupportedNetworkErr
     while "network" in dict(innermost.named_children()):
         innermost = innermost.get_submodule("network")
     return UnsupportedNetworkError(f"OpenVINO cannot run {type(innermost).__name__} ({first_line})")
-
-
-def _runner(compiled: "openvino.CompiledModel", streams: int) -> Compiled:
-    from openvino import AsyncInferQueue
-
-    queue = AsyncInferQueue(compiled, streams)
-    kinds = [(tuple(port.shape)[1:], port.element_type.to_dtype()) for port in compiled.outputs]
-
-    def run(slices: NDArray[np.float32]) -> tuple[NDArray[np.generic], ...]:
-        outputs = tuple(np.empty((len(slices), *shape), kind) for shape, kind in kinds)
-
-        def keep(request: Any, place: int) -> None:
-            for output, tensor in zip(outputs, request.output_tensors, strict=True):
-                output[place] = tensor.data[0]
-
-        queue.set_callback(keep)
-        slices = np.ascontiguousarray(slices, np.float32)
-        for place in range(len(slices)):
-            queue.start_async([slices[place : place + 1]], place, share_inputs=True)
-        queue.wait_all()
-        return outputs
-
-    return run
-
-
-def _tensor(path: Path) -> "openvino.Tensor":
-    """A file's bytes, read by the system as they are needed."""
-    from openvino import Tensor
-
-    return Tensor(np.memmap(path, np.uint8, "r"))
-
-
-@cache
-def _core() -> Any:
-    """OpenVINO's core; loading the CPU's plugin takes a noticeable time, so one serves the whole process."""
-    if not is_installed():
-        raise BackendError(f"OpenVINO is not installed: {INSTALL}.")
-    from openvino import Core
-
-    return Core()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from DynamicSegLib.backends import openvino_backend
+from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.choice import has_cuda
 from DynamicSegLib.threads import apply_to_torch, thread_count
 
@@ -15,7 +15,7 @@ _REPEATS = 6
 def matmul_peaks() -> dict[str, float]:
     """Multiply-accumulates a second by precision, the better of torch and OpenVINO; a GPU's begin with `cuda `."""
     peaks = _torch_peaks("cpu")
-    if openvino_backend.is_installed():
+    if openvino_models.is_installed():
         for precision, rate in _openvino_peaks().items():
             peaks[precision] = max(rate, peaks.get(precision, 0.0))
     if has_cuda():

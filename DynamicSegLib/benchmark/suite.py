@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from DynamicSegLib.backends import openvino_backend
+from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.choice import has_cuda
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.errors import DynamicSegError
@@ -56,9 +56,9 @@ class Measurement:
 def ways() -> list[Way]:
     """All that this machine can run, the fastest last."""
     found = [Way("torch", "fp32")]
-    if openvino_backend.is_installed():
+    if openvino_models.is_installed():
         found.append(Way("openvino", "fp32"))
-        if openvino_backend.has_native_bf16():
+        if openvino_models.can_compute("BF16"):
             found.append(Way("openvino", "bf16"))
     if has_cuda():
         found += [Way("torch", precision, "cuda") for precision in ("fp32", "bf16")]
@@ -179,7 +179,7 @@ def _in_process(measurement: Measurement, threads: int) -> dict[str, Any]:
 
 def machine_facts(bundles: Iterable[Bundle], case: Path | None) -> dict[str, Any]:
     """What the numbers belong to."""
-    cpu = openvino_backend.machine() if openvino_backend.is_installed() else platform.processor() or platform.machine()
+    cpu = openvino_models.machine() if openvino_models.is_installed() else platform.processor() or platform.machine()
     return {
         "bundles": ", ".join(bundle.name for bundle in bundles),
         "case": "phantom" if case is None else "a case of the user's",

@@ -5,30 +5,41 @@ network is the router, as in Med-DANet, and predicts qualities too, so that budg
 network and the bit selectors belong to the candidates and are in their costs.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from DynamicSegLib.bank import SKIP, Bank, Candidate
-from DynamicSegLib.bundle import Bundle, RouterSpec
+from DynamicSegLib.bundle import Bundle, RouterSpec, checksum_of
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
 from DynamicSegLib.methods.med_danet import make_router, router_cost
+from DynamicSegLib.networks.stage_by_stage import BITS, CROPS, STAGES, padded_size
 
 if TYPE_CHECKING:
     from torch import nn
 
     from DynamicSegLib.networks.dynamic import DynamicNetwork
 
-__all__ = ["METHOD", "candidates", "cost_parts", "make_router", "network_of", "reference_bundle", "router_cost"]
+__all__ = [
+    "METHOD",
+    "candidates",
+    "cost_parts",
+    "make_router",
+    "network_of",
+    "reference_bundle",
+    "router_cost",
+    "shared_arguments",
+]
 
 METHOD = "med-danet-v2"
 NETWORK = "med-danet-v2"
 
 
 def candidates(
-    crops: tuple[int, ...] = (96,),
-    bits: tuple[int, ...] = (8, 16),
+    crops: tuple[int, ...] = CROPS,
+    bits: tuple[int, ...] = BITS,
     base: str = "unet2d",
     in_channels: int = len(INPUT.modalities),
     out_channels: int = len(LABELS) + 1,
@@ -71,18 +82,13 @@ def reference_bundle(size: int = 240) -> Bundle:
     )
 
 
-def network_of(bundle: Bundle) -> "DynamicNetwork":
-    """The one network of all candidates, with its weights where the bundle has some.
+def shared_arguments(bundle: Bundle) -> Mapping[str, Any]:
+    """The arguments of the one network of all candidates, for whole slices, without building it.
 
     Raises
     ------
     BundleError: the candidates differ in more than their crop size.
     """
-    from DynamicSegLib.bundle import checksum_of
-    from DynamicSegLib.networks.dynamic import DynamicNetwork
-    from DynamicSegLib.networks.registry import build_network
-    from DynamicSegLib.weights import load_into
-
     last = bundle.bank.candidates[-1]
     for candidate in bundle.bank.candidates:
         same = {**candidate.arguments, "crop": 0} == {**last.arguments, "crop": 0} and candidate.network == NETWORK
@@ -93,10 +99,24 @@ def network_of(bundle: Bundle) -> "DynamicNetwork":
                 f"Candidates {candidate.name} and {last.name} of bundle {bundle.name!r} are not one network of "
                 f"{METHOD} at two crop sizes: install the bundle again."
             )
-    network = build_network(last.network, last.arguments)
+    return {**last.arguments, "crop": 0}
+
+
+def network_of(bundle: Bundle) -> "DynamicNetwork":
+    """The one network of all candidates, with its weights where the bundle has some.
+
+    Raises
+    ------
+    BundleError: see `shared_arguments`; the network cannot be built with them.
+    """
+    from DynamicSegLib.networks.dynamic import DynamicNetwork
+    from DynamicSegLib.networks.registry import build_network
+    from DynamicSegLib.weights import load_into
+
+    network, weights = build_network(NETWORK, shared_arguments(bundle)), bundle.bank.candidates[-1].weights
     assert isinstance(network, DynamicNetwork)
-    if last.weights is not None:
-        load_into(network, last.weights)
+    if weights is not None:
+        load_into(network, weights)
     return network.eval()
 
 
@@ -129,12 +149,10 @@ def cost_parts(bundle: Bundle, size: tuple[int, int], option: int) -> dict[str, 
 
 
 def _segmentation_parts(network: "DynamicNetwork", channels: int, tile: tuple[int, int]) -> dict[str, Cost]:
-    from DynamicSegLib.networks.padding import padded_size
     from DynamicSegLib.networks.pieces import Begin, Stage
-    from DynamicSegLib.networks.staged import STAGES
 
     staged = network.segmentation
-    rows, columns = padded_size(*tile, staged.divisor)
+    rows, columns = padded_size(*tile)
     width = staged.width
     selectors = [
         count(selector, (1, width << index, rows >> index, columns >> index))

@@ -1,6 +1,7 @@
 """How Med-DANet V2 runs: slices of one crop size together, grouped by bits stage by stage, on real low precision."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -8,18 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from DynamicSegLib.backends.base import Backend
-from DynamicSegLib.backends.kernels import Kernels, kernels_for
+from DynamicSegLib.backends.kernels import Kernel, Kernels, Shape, kernels_for
 from DynamicSegLib.bank import WINDOW
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.cost_cache import remembered
 from DynamicSegLib.execution import Outcome
-from DynamicSegLib.methods.med_danet_v2 import crop_of, network_of
+from DynamicSegLib.methods.med_danet_v2 import crop_of, network_of, shared_arguments
+from DynamicSegLib.networks.stage_by_stage import (
+    BITS,
+    CROPS,
+    STAGES,
+    WIDTH,
+    Executed,
+    Pieces,
+    StagedExecution,
+    last_size,
+    padded_size,
+)
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor, nn
 
-    from DynamicSegLib.networks.pieces import Executed, Kernel, Pieces, StagedExecution
+    from DynamicSegLib.networks.dynamic import DynamicNetwork
+
+# Bits of what is not quantised.
+_FULL = 32
 
 
 class DynamicExecution:
@@ -34,103 +49,109 @@ class DynamicExecution:
     size: rows and columns of a slice. setting: see `engine.Run`.
     kernels: what computes; by default those of the backend.
 
+    The network itself is built only where something has to be compiled.
+
     Raises
     ------
-    BundleError: see `med_danet_v2.network_of`.
+    BundleError: see `med_danet_v2.shared_arguments`.
     """
 
     def __init__(
         self, bundle: Bundle, backend: Backend, size: tuple[int, int], setting: str, kernels: Kernels | None = None
     ) -> None:
         self.bundle, self.size, self.setting = bundle, size, setting
-        self.network = network_of(bundle)
+        arguments = shared_arguments(bundle)
+        self._width, self._bits = arguments.get("width", WIDTH), tuple(arguments.get("bits", BITS))
+        self._crops = tuple(arguments.get("crops", CROPS))
         self.kernels = kernels or kernels_for(backend, bundle.checksum)
-        widths = dict.fromkeys((*self.network.segmentation.bits, 32))
+        widths = dict.fromkeys((*self._bits, _FULL))
         self.facts: Mapping[str, Any] = {"arithmetic": {f"{bits} bits": self.kernels.describe(bits) for bits in widths}}
         # The largest piece of a slice that is looked at at once.
         self._limit = size if setting == "whole" else (WINDOW, WINDOW)
         self._executions: dict[int, StagedExecution] = {}
         self._counted: dict[tuple[int, int, tuple[int, int]], int] = {}
 
+    @cached_property
+    def network(self) -> "DynamicNetwork":
+        """The bundle's one network."""
+        return network_of(self.bundle)
+
     def prepare(self, option: int) -> None:
         """See `execution.Execution`."""
-        from DynamicSegLib.networks.staged import STAGES
-
         if option not in self._executions:
             crop = crop_of(self.bundle, option)
-            self._executions[option] = self.network.execution(self._pieces(crop), crop, self.setting == "whole")
+            which = self._crops.index(crop) if crop else 0
+            self._executions[option] = StagedExecution(self._pieces(crop), self._bits, self._width, crop, which)
             # Counted now, so that the first slices' time is only theirs.
-            for index, bits in product(range(STAGES), self.network.segmentation.bits):
+            for index, bits in product(range(STAGES), self._bits):
                 self._stage_flops(option, index, bits)
 
     def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
         """See `execution.Execution`."""
-        import torch
-
         self.prepare(option)
-        x = torch.from_numpy(np.ascontiguousarray(slices))
         if self.setting == "whole":
-            executed = self._executions[option](x)
-            classes = executed.output
+            executed = self._executions[option](self.kernels.arrays(slices))
+            classes = self.kernels.plain(executed.output)
         else:
-            classes, executed = self._windows(option, x)
-        bits = executed.bits.reshape(-1, len(slices), executed.bits.shape[1]).numpy()
+            classes, executed = self._windows(option, slices)
+        bits = executed.bits.reshape(-1, len(slices), executed.bits.shape[1])
         costs = tuple(self._cost(option, bits[:, index]) for index in range(len(slices)))
         extras = tuple(self._extra(option, executed, bits[:, index], index) for index in range(len(slices)))
-        return Outcome(classes.cpu().numpy().astype(np.uint8, copy=False), costs, extras)
+        return Outcome(classes.astype(np.uint8, copy=False), costs, extras)
 
-    def _windows(self, option: int, x: "torch.Tensor") -> "tuple[torch.Tensor, Executed]":
-        from DynamicSegLib.networks.windows import SlidingWindow
-
-        recorder = _recorder(self._executions[option])
-        return SlidingWindow(recorder, WINDOW)(x).argmax(dim=1), recorder.executed  # type: ignore[return-value]
-
-    def _pieces(self, crop: int) -> "Pieces":
-        """The network's pieces, compiled for the sizes that an option with this crop size has."""
+    def _windows(self, option: int, slices: NDArray[np.float32]) -> tuple[NDArray[np.generic], Executed]:
         import torch
 
-        from DynamicSegLib.networks.pieces import Pieces, Stage, last_size, pieces_of
-        from DynamicSegLib.networks.quantisation import FULL
-        from DynamicSegLib.networks.staged import STAGES
+        from DynamicSegLib.networks.windows import SlidingWindow
 
-        staged, channels, tile = self.network.segmentation, self.bundle.bank.channels, self._tile(crop)
-        modules = pieces_of(staged, self.network.position, classes=self.setting == "whole")
+        recorder = _recorder(self._executions[option], self.kernels)
+        classes = SlidingWindow(recorder, WINDOW)(torch.from_numpy(np.ascontiguousarray(slices))).argmax(dim=1)
+        return classes.numpy(), recorder.executed
 
-        def level(index: int) -> "torch.Tensor":
-            return torch.rand(1, staged.width << index, tile[0] >> index, tile[1] >> index)
-
-        def kernel(name: str, module: Any, *examples: "torch.Tensor", bits: int = FULL) -> "Kernel":
-            return self.kernels.compile(name, module, examples, bits)
-
-        stages = {}
-        for index, bits in modules.stages:
-            own = Stage(staged, index, bits if self.kernels.keeps_quantisers(bits) else FULL)
-            stages[index, bits] = kernel(f"stage {index}", own, level(index), bits=bits)
-        position = None
-        if modules.position is not None and self._is_cropped(crop):
-            position = kernel("position", modules.position, torch.rand(1, channels, *self._limit))
-        features = (level(STAGES - 1), *(level(index) for index in range(STAGES - 1)))
-        last = torch.rand(1, staged.width, *(last_size(crop, self._limit) if self._is_cropped(crop) else tile))
+    def _pieces(self, crop: int) -> Pieces:
+        """The network's pieces, compiled for the sizes that an option with this crop size has."""
+        channels, tile, cropped = self.bundle.bank.channels, self._tile(crop), self._is_cropped(crop)
+        levels: list[Shape] = [(1, self._width << i, tile[0] >> i, tile[1] >> i) for i in range(STAGES)]
+        last = self._kernel("last", (1, self._width, *(last_size(crop, self._limit) if cropped else tile)))
+        blank = self._kernel("last", (1, self._width, *self._limit)) if cropped else last
         return Pieces(
-            position,
-            kernel("begin", modules.begin, torch.rand(1, channels, *tile)),
-            stages,
-            kernel("before last", modules.before_last, *features),
-            kernel("last", modules.last, last),
+            self._kernel("position", (1, channels, *self._limit)) if cropped else None,
+            self._kernel("begin", (1, channels, *tile)),
+            {(i, bits): self._stage(i, bits, levels[i]) for i, bits in product(range(STAGES), self._bits)},
+            self._kernel("before_last", levels[-1], *levels[:-1]),
+            last,
+            blank,
         )
+
+    def _kernel(self, name: str, *shapes: Shape) -> Kernel:
+        """The piece of this name in `Pieces`, which is not quantised."""
+
+        def build() -> "nn.Module":
+            from DynamicSegLib.networks.pieces import pieces_of
+
+            pieces = pieces_of(self.network.segmentation, self.network.position, classes=self.setting == "whole")
+            return getattr(pieces, name)  # type: ignore[no-any-return]
+
+        return self.kernels.compile(name, build, shapes, _FULL)
+
+    def _stage(self, index: int, bits: int, shape: Shape) -> Kernel:
+        def build() -> "nn.Module":
+            from DynamicSegLib.networks.pieces import Stage
+
+            return Stage(self.network.segmentation, index, bits if self.kernels.keeps_quantisers(bits) else _FULL)
+
+        return self.kernels.compile(f"stage {index}", build, (shape,), bits)
 
     def _is_cropped(self, crop: int) -> bool:
         return 0 < crop < min(self._limit)
 
     def _tile(self, crop: int) -> tuple[int, int]:
         """Rows and columns that the encoder sees."""
-        from DynamicSegLib.networks.padding import padded_size
-
-        return (crop, crop) if self._is_cropped(crop) else padded_size(*self._limit, self.network.segmentation.divisor)
+        return (crop, crop) if self._is_cropped(crop) else padded_size(*self._limit)
 
     def _cost(self, option: int, bits: NDArray[np.int64]) -> Cost:
         """Cost of one slice; `bits` int `[window, stage]`. The bank's cost is that of the widest bits everywhere."""
-        widest = self.network.segmentation.bits[-1]
+        widest = self._bits[-1]
         full = self.bundle.bank.costs(self.size, self.setting)[option]
         saved = 0
         for window in bits:
@@ -142,7 +163,7 @@ class DynamicExecution:
         """Paper FLOPs of one encoder stage at `bits`; counted once for a network and size, since counting is slow."""
         tile = self._tile(crop_of(self.bundle, option))
         if (index, bits, tile) not in self._counted:
-            arguments = sorted({**self.bundle.bank.candidates[-1].arguments, "crop": 0}.items())
+            arguments = sorted(shared_arguments(self.bundle).items())
             cost = remembered(("stage", arguments, index, bits, tile), lambda: self._count_stage(index, bits, tile))
             self._counted[index, bits, tile] = cost.paper_flops
         return self._counted[index, bits, tile]
@@ -150,9 +171,8 @@ class DynamicExecution:
     def _count_stage(self, index: int, bits: int, tile: tuple[int, int]) -> Cost:
         from DynamicSegLib.networks.pieces import Stage
 
-        staged = self.network.segmentation
-        shape = (1, staged.width << index, tile[0] >> index, tile[1] >> index)
-        return count(Stage(staged, index, bits), shape)
+        shape = (1, self._width << index, tile[0] >> index, tile[1] >> index)
+        return count(Stage(self.network.segmentation, index, bits), shape)
 
     def _extra(self, option: int, executed: "Executed", bits: NDArray[np.int64], index: int) -> dict[str, Any]:
         extra: dict[str, Any] = {}
@@ -165,15 +185,15 @@ class DynamicExecution:
         return extra
 
 
-def _recorder(execution: "StagedExecution") -> Any:
+def _recorder(execution: StagedExecution, kernels: Kernels) -> Any:
     """An execution as a module that gives logits and remembers its last result, for the sliding window."""
-    from torch import Tensor, nn
+    import torch
 
-    class Recorder(nn.Module):
-        executed: "Executed"
+    class Recorder(torch.nn.Module):
+        executed: Executed
 
-        def forward(self, x: Tensor) -> Tensor:
-            self.executed = execution(x)
-            return self.executed.output
+        def forward(self, x: "Tensor") -> "Tensor":
+            self.executed = execution(kernels.arrays(x.numpy()))
+            return torch.from_numpy(kernels.plain(self.executed.output))
 
     return Recorder()

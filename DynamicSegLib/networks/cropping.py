@@ -73,9 +73,3 @@ def _weights(x: Tensor, centre: Tensor, size: int, lengths: tuple[int, int] | to
         return torch.relu(1 - (position - pixels).abs())
 
     return along(0), along(1)
-
-
-def whole_pixels(centre: Tensor, size: int, lengths: tuple[int, int] | torch.Size) -> Tensor:
-    """First pixels of crops that lie on whole pixels inside the slice, int64 `[n, 2]`: what is run after training."""
-    start = torch.round(centre - size / 2).long()
-    return torch.minimum(start.clamp_min(0), torch.tensor(lengths, device=centre.device) - size)

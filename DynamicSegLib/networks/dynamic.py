@@ -1,11 +1,13 @@
 """One option of Med-DANet V2: a crop at a predicted centre, or the whole slice, segmented at bits that follow it."""
 
+import torch
 from torch import Tensor, nn
 
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.cropping import PositionNetwork, crop, paste
 from DynamicSegLib.networks.padding import pad_to_divisor
-from DynamicSegLib.networks.pieces import Last, Pieces, StagedExecution, pieces_of
+from DynamicSegLib.networks.pieces import pieces_of
+from DynamicSegLib.networks.stage_by_stage import BITS, CROPS, WIDTH, StagedExecution
 from DynamicSegLib.networks.staged import StagedNetwork
 
 
@@ -35,14 +37,14 @@ class DynamicNetwork(nn.Module):
     def __init__(
         self,
         crop: int = 0,
-        crops: tuple[int, ...] = (96,),
+        crops: tuple[int, ...] = CROPS,
         base: str = "unet2d",
         in_channels: int = 4,
         out_channels: int = 4,
-        width: int = 16,
+        width: int = WIDTH,
         layers: int = 1,
         size: int = 240,
-        bits: tuple[int, ...] = (8, 16),
+        bits: tuple[int, ...] = BITS,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
@@ -54,26 +56,14 @@ class DynamicNetwork(nn.Module):
         self.segmentation = StagedNetwork(base, in_channels, out_channels, width, layers, size, bits, dropout)
         self.position = PositionNetwork(in_channels, self.crops) if crops else None
 
+    @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return self.execution(self.pieces())(x).output
+        return self.execution()(x).output
 
-    def pieces(self, classes: bool = False) -> Pieces:
-        """The modules that an execution leads slices through."""
-        return pieces_of(self.segmentation, self.position, classes)
-
-    def execution(self, pieces: Pieces, crop: int | None = None, classes: bool = False) -> StagedExecution:
-        """The way of this option, or of that with another crop size, through `pieces`.
-
-        Parameters
-        ----------
-        pieces: this network's, or compiled from them.
-        classes: whether the last piece gives classes.
-        """
-        network, size = self.segmentation, self.crop if crop is None else crop
-        which = self.crops.index(size) if size else 0
-        return StagedExecution(
-            pieces, Last(network, classes), network.bits, network.width, network.divisor, size, which
-        )
+    def execution(self) -> StagedExecution:
+        """The way of this option through the network's own pieces; gives logits."""
+        staged, which = self.segmentation, self.crops.index(self.crop) if self.crop else 0
+        return StagedExecution(pieces_of(staged, self.position), staged.bits, staged.width, self.crop, which)
 
     def dense(
         self, x: Tensor, size: int, centre: Tensor | None = None, quantised: bool = True

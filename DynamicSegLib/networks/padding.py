@@ -12,11 +12,6 @@ def divisor_of(network: nn.Module) -> int:
     return divisor
 
 
-def padded_size(rows: int, columns: int, divisor: int) -> tuple[int, int]:
-    """The smallest size divisible by `divisor` that holds `rows` x `columns`."""
-    return rows + -rows % divisor, columns + -columns % divisor
-
-
 def pad_to_divisor(x: Tensor, divisor: int) -> Tensor:
     """Zeros at the bottom and right of `[..., row, column]`, up to the next multiple of `divisor`."""
     rows, columns = x.shape[-2:]

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.bit_selector import BitSelector, choose_bits
 from DynamicSegLib.networks.quantisation import FULL, QuantisedEncoder
+from DynamicSegLib.networks.stage_by_stage import BITS, DIVISOR, STAGES, WIDTH
 from DynamicSegLib.networks.transbts import TransBTS2D
 from DynamicSegLib.networks.unet import UNet2D
 
 BASES = ("unet2d", "transbts2d")
-STAGES = len(QuantisedEncoder.depths)
 
 
 class StagedFeatures(NamedTuple):
@@ -40,17 +40,17 @@ class StagedNetwork(nn.Module):
     Source: Med-DANet V2, Sec. 3.4 and Table 3e.
     """
 
-    divisor = 8
+    divisor = DIVISOR
 
     def __init__(
         self,
         base: str = "unet2d",
         in_channels: int = 4,
         out_channels: int = 4,
-        width: int = 16,
+        width: int = WIDTH,
         layers: int = 1,
         size: int = 240,
-        bits: tuple[int, ...] = (8, 16),
+        bits: tuple[int, ...] = BITS,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()

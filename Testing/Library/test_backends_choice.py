@@ -2,13 +2,13 @@
 
 import pytest
 
-from DynamicSegLib.backends import choice, openvino_backend
+from DynamicSegLib.backends import choice, openvino_models
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.errors import BackendError
 
 needs_openvino = pytest.mark.skipif(
-    not openvino_backend.is_installed(), reason="openvino is not installed: pip install 'DynamicSeg[openvino]'"
+    not openvino_models.is_installed(), reason="openvino is not installed: pip install 'DynamicSeg[openvino]'"
 )
 
 
@@ -34,8 +34,8 @@ def test_without_openvino_torch_runs_and_the_reason_names_what_is_missing(monkey
 
 
 def test_asking_for_openvino_where_it_is_absent_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_backend, "is_installed", lambda: False)
-    openvino_backend._core.cache_clear()
+    monkeypatch.setattr(openvino_models, "is_installed", lambda: False)
+    openvino_models.core.cache_clear()
     with pytest.raises(BackendError, match=r"not installed: pip install 'DynamicSeg\[openvino\]'"):
         choose_backend("openvino", precision="fp32")
 
@@ -55,7 +55,7 @@ def test_asking_for_openvino_where_it_is_absent_says_how_to_install_it(monkeypat
 def test_bf16_is_chosen_only_where_it_is_native_and_agrees(
     monkeypatch: pytest.MonkeyPatch, native: bool, dice: float | None, precision: str, words: str
 ) -> None:
-    monkeypatch.setattr(openvino_backend, "has_native_bf16", lambda: native)
+    monkeypatch.setattr(openvino_models, "can_compute", lambda kind: native)
     facts = choose_backend(dice_of=agreeing(dice)).facts
     assert (facts.name, facts.precision) == ("openvino", precision)
     assert words in facts.reason

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from DynamicSegLib.backends import choice, openvino_backend
+from DynamicSegLib.backends import choice, openvino_models
 from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred, UnsupportedNetworkError
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.backends.fallback import FallbackBackend
@@ -52,7 +52,7 @@ def test_only_what_is_refused_runs_elsewhere_and_is_named_once() -> None:
     assert (backend.facts.name, backend.facts.precision, backend.batch) == ("picky", "bf16", 3)
 
 
-@pytest.mark.skipif(not openvino_backend.is_installed(), reason="openvino is not installed")
+@pytest.mark.skipif(not openvino_models.is_installed(), reason="openvino is not installed")
 def test_auto_runs_with_torch_what_openvino_cannot_and_openvino_by_name_refuses(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from DynamicSegLib.backends.kernels import Kernel, Kernels, TorchKernels
+from DynamicSegLib.backends.kernels import Kernels, TorchKernels
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.budget import Budget
@@ -31,19 +31,15 @@ from Testing.tiny_methods import CROP, head_slices, tiny_study, write_tiny_v2_bu
 TORCH = TorchBackend("cpu", "fp32", "test")
 
 
-class Imitation:
+class Imitation(TorchKernels):
     """Fake quantisation in float32 everywhere: what training computes."""
 
-    def describe(self, bits: int) -> str:
-        return f"float32 that imitates {bits} bits"
+    def __init__(self) -> None:
+        super().__init__("cpu")
+        self._half = None
 
     def keeps_quantisers(self, bits: int) -> bool:
         return True
-
-    def compile(
-        self, name: str, module: torch.nn.Module, examples: tuple[torch.Tensor, ...], bits: int
-    ) -> Kernel:  # fmt: skip
-        return module.eval()
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +214,7 @@ def test_stages_of_eight_bits_really_run_in_int8(bundle: Bundle) -> None:
     if kernels.describe(8) != "int8 (OpenVINO)":
         pytest.skip(f"this processor computes 8 bits otherwise: {kernels.describe(8)}")
     stage = Stage(v2.network_of(bundle).segmentation, 1, 8)
-    compiled = kernels.compiled("stage 1", stage, (torch.rand(1, 8, 20, 16),), 8)
+    compiled = kernels.compiled("stage 1", lambda: stage, ((1, 8, 20, 16),), 8)
     facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     kinds = [
         str(fact["runtimePrecision"].astype(str)) for fact in facts if fact["layerType"].astype(str) == "Convolution"

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DynamicSegLib.networks.cropping import PositionNetwork, crop, paste, whole_pixels
+from DynamicSegLib.networks.cropping import PositionNetwork, crop, paste
 
 SIZE = (24, 40)
 
@@ -89,8 +89,3 @@ def test_predicted_crops_always_lie_inside_the_slice() -> None:
             start = centres[:, place, axis] - size / 2
             assert torch.all(start >= 0)
             assert torch.all(start + size <= SIZE[axis])
-
-
-def test_whole_pixels_are_the_nearest_that_keep_the_crop_inside() -> None:
-    centre = torch.tensor([[4.2, 36.4], [12.6, 20.0]])
-    assert whole_pixels(centre, 8, SIZE).tolist() == [[0, 32], [9, 16]]

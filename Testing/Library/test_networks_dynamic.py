@@ -1,5 +1,8 @@
 """The network of Med-DANet V2 and how it runs."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,9 +10,10 @@ from DynamicSegLib.cost import count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.cropping import crop, paste
 from DynamicSegLib.networks.dynamic import DynamicNetwork
-from DynamicSegLib.networks.pieces import Begin, Last, Position, Stage, StagedExecution
+from DynamicSegLib.networks.pieces import Begin, Position, Stage
 from DynamicSegLib.networks.registry import build_network
-from DynamicSegLib.networks.staged import STAGES, StagedNetwork
+from DynamicSegLib.networks.stage_by_stage import STAGES, StagedExecution
+from DynamicSegLib.networks.staged import StagedNetwork
 from DynamicSegLib.networks.transbts import TransBTS2D
 from DynamicSegLib.networks.unet import UNet2D
 from Testing.tiny_methods import divide_bits
@@ -73,20 +77,19 @@ def test_weights_of_another_shape_are_refused() -> None:
 
 def test_a_slice_gets_the_same_logits_alone_and_beside_slices_of_other_bits() -> None:
     network, x = tiny(), slices()
-    pieces = network.pieces()
-    executed = network.execution(pieces)(x)
-    assert len(executed.bits.unique(dim=0)) > 1
+    executed = network.execution()(x)
+    assert len(np.unique(executed.bits, axis=0)) > 1
     for index in range(len(x)):
-        alone = network.execution(pieces)(x[index : index + 1])
-        assert torch.equal(alone.bits[0], executed.bits[index])
+        alone = network.execution()(x[index : index + 1])
+        assert np.array_equal(alone.bits[0], executed.bits[index])
         torch.testing.assert_close(alone.output[0], executed.output[index], atol=1e-4, rtol=1e-4)
 
 
 def test_execution_gives_the_logits_of_training_for_whole_slices() -> None:
     network, x = tiny(), slices()
     logits, bits = network.dense(x, 0)
-    executed = network.execution(network.pieces())(x)
-    assert torch.equal(bits.long(), executed.bits)
+    executed = network.execution()(x)
+    assert np.array_equal(bits.long().numpy(), executed.bits)
     torch.testing.assert_close(executed.output, logits, atol=1e-4, rtol=1e-4)
 
 
@@ -94,11 +97,8 @@ def test_execution_gives_the_logits_of_training_for_whole_slices() -> None:
 def test_a_crop_is_run_as_if_its_features_were_pasted_on_the_whole_map(start: tuple[int, int]) -> None:
     network, x = tiny(16), slices(2)
     centre = torch.tensor([[start[0] + 8.0, start[1] + 8.0]]).expand(2, 2)
-    pieces = network.pieces()
-    fixed = StagedExecution(
-        type(pieces)(lambda _: (centre[:, None],), pieces.begin, pieces.stages, pieces.before_last, pieces.last),
-        Last(network.segmentation, classes=False), (8, 16), 4, 8, 16,
-    )  # fmt: skip
+    pieces = replace(network.execution().pieces, position=lambda _: (centre[:, None],))
+    fixed = StagedExecution(pieces, (8, 16), 4, 16)
     executed = fixed(x)
     assert executed.start is not None
     assert executed.start.tolist() == [list(start)] * 2

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from DynamicSegLib.networks.padding import PaddedNetwork, divisor_of, pad_to_divisor, padded_size
+from DynamicSegLib.networks.padding import PaddedNetwork, divisor_of, pad_to_divisor
 from DynamicSegLib.networks.registry import build_network
 
 
@@ -21,21 +21,15 @@ class SizeCheckingNetwork(nn.Module):
 
 
 @settings(deadline=None)
-@given(rows=st.integers(1, 500), columns=st.integers(1, 500), divisor=st.integers(1, 64))
-def test_the_padded_size_is_the_smallest_that_fits(rows: int, columns: int, divisor: int) -> None:
-    for before, after in zip((rows, columns), padded_size(rows, columns, divisor), strict=True):
-        assert after % divisor == 0
-        assert before <= after < before + divisor
-
-
-@settings(deadline=None)
 @given(rows=st.integers(1, 20), columns=st.integers(1, 20), divisor=st.integers(1, 9))
 def test_padding_adds_zeros_at_the_bottom_and_right_only(rows: int, columns: int, divisor: int) -> None:
     x = torch.ones(2, 3, rows, columns)
 
     y = pad_to_divisor(x, divisor)
 
-    assert y.shape[2:] == padded_size(rows, columns, divisor)
+    for before, after in zip((rows, columns), y.shape[2:], strict=True):
+        assert after % divisor == 0
+        assert before <= after < before + divisor
     assert torch.equal(y[..., :rows, :columns], x)
     assert y.sum() == x.sum()
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from DynamicSegLib.backends import openvino_backend
+from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.study import Study, build_study
 from DynamicSegLib.warm_up import WarmUp
 from Testing.tiny import head_images, write_tiny_bundle
 
-pytestmark = pytest.mark.skipif(not openvino_backend.is_installed(), reason="openvino is not installed")
+pytestmark = pytest.mark.skipif(not openvino_models.is_installed(), reason="openvino is not installed")
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def mutual_bundle(bundles: Path) -> Any:
 @pytest.fixture
 def on_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that do not depend on the backend: compiling a model's networks takes half a minute."""
-    monkeypatch.setattr("DynamicSegLib.backends.openvino_backend.is_installed", lambda: False)
+    monkeypatch.setattr("DynamicSegLib.backends.openvino_models.is_installed", lambda: False)
     monkeypatch.setattr("DynamicSegLib.backends.choice.openvino_is_installed", lambda: False)
 
 
