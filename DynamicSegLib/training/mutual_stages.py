@@ -13,7 +13,7 @@ from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.mutualnet import METHOD
 from DynamicSegLib.networks.slimmable_network import shared_from_plain
-from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
+from DynamicSegLib.query_table import QueryRow, from_plain, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import DataConfig
 from DynamicSegLib.training.distribution import join_processes, require_one_process
@@ -48,7 +48,11 @@ def train_mutual(config: MutualConfig, device: torch.device, initial: Mapping[st
 def make_query_table(
     config: QueryTableConfig, device: torch.device, report: Report = lambda text: None
 ) -> tuple[QueryRow, ...]:
-    """Measure every configuration; write `table.json`, `table.md`, and the chosen part of the front to `front.json`."""
+    """Measure every configuration; write `table.json`, `table.md`, and the chosen part of the front to `front.json`.
+
+    What was measured before is kept: Dice case by case, milliseconds as `table.json` has them. Remove that file to
+    measure times again, on a computer that does nothing else.
+    """
     require_one_process("The query table")
     task = read_task(config.task)
     structures, cleaning = class_structures(task), task.class_cleaning(config.cleaning)
@@ -60,7 +64,7 @@ def make_query_table(
         folder = config.output / f"fold{fold}"
         scores += score_cases(cases, bank, structures, folder, device, config.distances, report, cleaning)
     size = task.input.size
-    times = _times(banks[0], size, config.backend, device) if config.timing else None
+    times = _times(banks[0], size, config, device) if config.timing else None
     rows = query_rows(banks[0], scores, size, times)
     chosen = spread(pareto_front(rows), config.candidates)
     keep = [{"width": row.width, "resolution": row.resolution} for row in chosen]
@@ -73,11 +77,21 @@ def make_query_table(
     return rows
 
 
-def _times(bank: Bank, size: tuple[int, int], backend: str, device: torch.device) -> dict[str, float]:
-    chosen = choose_backend(backend, str(device))
+def _times(bank: Bank, size: tuple[int, int], config: QueryTableConfig, device: torch.device) -> dict[str, float]:
+    known = _known_times(config.output / TABLE_FILE)
+    if all(candidate.name in known for candidate in bank.candidates):
+        return known
+    backend = choose_backend(config.backend, str(device))
     return {
-        candidate.name: milliseconds_a_slice(candidate, bank.channels, size, chosen) for candidate in bank.candidates
+        candidate.name: milliseconds_a_slice(candidate, bank.channels, size, backend) for candidate in bank.candidates
     }
+
+
+def _known_times(table: Path) -> dict[str, float]:
+    if not table.is_file():
+        return {}
+    rows = from_plain(json.loads(table.read_text(encoding="utf-8")))
+    return {row.name: row.milliseconds for row in rows if row.milliseconds is not None}
 
 
 def shared_state(name: str, config: MutualConfig) -> Mapping[str, Tensor]:

@@ -11,7 +11,7 @@ from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.methods import mutualnet
 from DynamicSegLib.methods.registry import method_of
-from DynamicSegLib.training import decision_run, mutual_run
+from DynamicSegLib.training import decision_run, mutual_run, mutual_stages
 from DynamicSegLib.training.export import read_bank
 from Testing.Library.test_training_folds import TASK, run_command, write
 from Testing.Library.training_cases import tiny_cache
@@ -100,6 +100,7 @@ def test_mutual_learning_is_compared_with_separate_training_and_with_narrowing(f
 def test_what_is_finished_is_not_done_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((mutual_run, "MutualRun"), (decision_run, "DecisionRun")):
         monkeypatch.setattr(getattr(module, name), "one_step", lambda _, __: pytest.fail("trained again"))
+    monkeypatch.setattr(mutual_stages, "milliseconds_a_slice", lambda *_: pytest.fail("timed again"))
 
     assert run_command("mutual-folds", "--config", str(finished / "folds.yaml"), "--device", "cpu") == 0
 
