@@ -63,7 +63,8 @@ class DynamicExecution:
         arguments = shared_arguments(bundle)
         self._width, self._bits = arguments.get("width", WIDTH), tuple(arguments.get("bits", BITS))
         self._crops = tuple(arguments.get("crops", CROPS))
-        self.kernels = kernels or kernels_for(backend, bundle.checksum)
+        # The last piece gives classes in one setting and logits in the other.
+        self.kernels = kernels or kernels_for(backend, f"{bundle.checksum} {setting}" if bundle.checksum else "")
         widths = dict.fromkeys((*self._bits, _FULL))
         self.facts: Mapping[str, Any] = {"arithmetic": {f"{bits} bits": self.kernels.describe(bits) for bits in widths}}
         # The largest piece of a slice that is looked at at once.

@@ -17,7 +17,7 @@ from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.extent import Extent
 from DynamicSegLib.geometry import place_working_grid
-from DynamicSegLib.methods import med_danet
+from DynamicSegLib.methods import med_danet, staged_execution
 from DynamicSegLib.methods import med_danet_v2 as v2
 from DynamicSegLib.methods.registry import extent_of, start_run
 from DynamicSegLib.methods.staged_execution import DynamicExecution
@@ -182,6 +182,18 @@ def test_windows_record_the_mean_bits_and_cost_no_more_than_planned(bundle: Bund
         assert cost.paper_flops <= bound.paper_flops
         assert "crop_row" not in extra
         assert 8 <= extra["bits_1"] <= 16
+
+
+def test_models_kept_for_one_setting_are_not_taken_for_the_other(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last piece gives classes of whole slices and logits of windows, at the same size where slices are small."""
+    keys: list[str] = []
+    monkeypatch.setattr(staged_execution, "kernels_for", lambda _, key: keys.append(key) or Imitation())
+    for setting in ("whole", "window"):
+        DynamicExecution(bundle, TORCH, (128, 128), setting)
+    assert all(bundle.checksum in key for key in keys)
+    assert len(set(keys)) == 2
 
 
 def agreement(kernels: Kernels, bundle: Bundle, option: int) -> float:
