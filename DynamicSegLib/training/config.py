@@ -59,38 +59,53 @@ class OptimiserConfig:
     power: float = 0.9
 
 
-@dataclass(frozen=True)
-class BankConfig:
-    """A joint (or, with one candidate, individual) training run of a bank.
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every training run's configuration has.
 
     Parameters
     ----------
-    size: training size in pixels (row, column): a random crop of 128 x 128 (setting 1), or the whole slice (setting 2).
+    output: folder of checkpoints, log and result.
+    size: training size in pixels (row, column).
     average: decay of the running average of the weights that is exported; 0 exports the last weights.
     precision: `bf16` or `fp32`.
-    compiled: compile the networks (a C++ compiler or a GPU is needed; 15 to 30 % faster on two cores).
+    checkpoint_every, log_every: in steps.
     """
 
     output: Path
     data: DataConfig
-    candidates: tuple[CandidateConfig, ...]
     steps: int
-    size: tuple[int, int] = (128, 128)
-    batch: int = 16
+    size: tuple[int, int]
+    batch: int = 64
     seed: int = 1
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    detachment: Detachment = field(default_factory=Detachment)
-    cross_entropy: float = 0.0
     average: float = 0.0
     precision: str = "bf16"
-    compiled: bool = False
     checkpoint_every: int = 200
     log_every: int = 20
 
 
-@dataclass(frozen=True)
-class DecisionConfig:
+@dataclass(frozen=True, kw_only=True)
+class BankConfig(RunConfig):
+    """A joint (or, with one candidate, individual) training run of a bank.
+
+    Parameters
+    ----------
+    size: a random crop of 128 x 128 (setting 1), or the whole slice (setting 2).
+    compiled: compile the networks (a C++ compiler or a GPU is needed; 15 to 30 % faster on two cores).
+    """
+
+    candidates: tuple[CandidateConfig, ...]
+    size: tuple[int, int] = (128, 128)
+    batch: int = 16
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    detachment: Detachment = field(default_factory=Detachment)
+    cross_entropy: float = 0.0
+    compiled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionConfig(RunConfig):
     """A training run of the decision network.
 
     Parameters
@@ -104,16 +119,11 @@ class DecisionConfig:
     blank_share: share of slices shown emptied.
     """
 
-    output: Path
-    data: DataConfig
     banks: tuple[Path, ...]
     overlaps: Path
-    steps: int
     task: str = "glioma"
     backbone: str = "shufflenetv2-m"
     size: tuple[int, int] = (240, 240)
-    batch: int = 64
-    seed: int = 1
     alpha: float = 0.001
     softmax: Softmax = Softmax.COST
     skip_weight: float = 0.7
@@ -121,11 +131,6 @@ class DecisionConfig:
     area_weight: float = 0.5
     blank_share: float = 0.03
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-2))
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    average: float = 0.0
-    precision: str = "bf16"
-    checkpoint_every: int = 200
-    log_every: int = 20
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import Any
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.networks.slimmable_unet import RESOLUTIONS, WIDTHS
-from DynamicSegLib.training.augmentation import Augmentation
-from DynamicSegLib.training.config import DataConfig
+from DynamicSegLib.training.config import RunConfig
 from DynamicSegLib.training.schedule import Schedule
 
 
@@ -60,8 +59,8 @@ class DistillationConfig:
     soft_dice: float = 0.0
 
 
-@dataclass(frozen=True)
-class MutualConfig:
+@dataclass(frozen=True, kw_only=True)
+class MutualConfig(RunConfig):
     """A training run of the slimmable UNet.
 
     Parameters
@@ -74,12 +73,9 @@ class MutualConfig:
     keep: configurations to export; all widths at all resolutions (up to `width`) where empty.
     size: training size in pixels (row, column), divisible by 8.
     recalibration_slices: slices from which each exported configuration's norm statistics are gathered.
-    The rest is as in `config.BankConfig`.
+    cross_entropy: as in `config.BankConfig`.
     """
 
-    output: Path
-    data: DataConfig
-    steps: int
     task: str = "glioma"
     base: int = 16
     dropout: float = 0.2
@@ -91,15 +87,9 @@ class MutualConfig:
     keep: tuple[Configuration, ...] = ()
     size: tuple[int, int] = (128, 128)
     batch: int = 16
-    seed: int = 1
     optimiser: MutualOptimiserConfig = field(default_factory=MutualOptimiserConfig)
-    augmentation: Augmentation = field(default_factory=Augmentation)
     cross_entropy: float = 0.0
-    average: float = 0.0
-    precision: str = "bf16"
     recalibration_slices: int = 512
-    checkpoint_every: int = 200
-    log_every: int = 20
 
     def __post_init__(self) -> None:
         wrong = [width for width in (self.width, *self.widths) if not 0 < width <= 1]

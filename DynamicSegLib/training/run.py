@@ -4,47 +4,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from DynamicSegLib.errors import TrainingError
-from DynamicSegLib.training.augmentation import Augmentation, Draws, augment
+from DynamicSegLib.training.augmentation import Draws, augment
 from DynamicSegLib.training.averaging import RunningAverage
 from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
-from DynamicSegLib.training.config import DataConfig, OptimiserConfig
+from DynamicSegLib.training.config import OptimiserConfig, RunConfig
 from DynamicSegLib.training.distribution import Processes
 from DynamicSegLib.training.guards import clear_memory_errors
 from DynamicSegLib.training.progress import RunLog
 from DynamicSegLib.training.sampling import step_generator
 from DynamicSegLib.training.sources import open_sources
-
-
-class RunConfig(Protocol):
-    """What every run's configuration has."""
-
-    @property
-    def output(self) -> Path: ...
-    @property
-    def data(self) -> DataConfig: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def size(self) -> tuple[int, int]: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def augmentation(self) -> Augmentation: ...
-    @property
-    def precision(self) -> str: ...
-    @property
-    def checkpoint_every(self) -> int: ...
-    @property
-    def log_every(self) -> int: ...
 
 
 class Learner:

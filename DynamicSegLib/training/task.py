@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from DynamicSegLib.bundle import Code, Label
+from DynamicSegLib.bundle import Label
 from DynamicSegLib.cleaning import Cleaning, parse_cleaning
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.methods import glioma
-from DynamicSegLib.normalisation import Normalisation
 from DynamicSegLib.study import InputSpec
 from DynamicSegLib.training.config import read_config
 
@@ -86,29 +85,10 @@ GLIOMA = Task("glioma", glioma.INPUT, glioma.LABELS, glioma.REGIONS, glioma.OPTI
 
 
 @dataclass(frozen=True)
-class _InputFields:
-    modalities: tuple[str, ...]
-    slice_axis: str = "axial"
-    spacing_mm: tuple[float, float] = (1.0, 1.0)
-    size: tuple[int, int] = (240, 240)
-    normalisation: Normalisation = field(default_factory=Normalisation)
-    skull_stripped: bool = True
-
-
-@dataclass(frozen=True)
-class _LabelFields:
-    value: int
-    name: str
-    color: tuple[int, int, int]
-    code: Code | None = None
-    category: Code | None = None
-
-
-@dataclass(frozen=True)
 class _TaskFields:
     name: str
-    input: _InputFields
-    labels: tuple[_LabelFields, ...]
+    input: InputSpec
+    labels: tuple[Label, ...]
     regions: dict[str, list[int]] = field(default_factory=dict)
     optional: dict[int, int] = field(default_factory=dict)
 
@@ -118,6 +98,5 @@ def read_task(name_or_file: str) -> Task:
     if name_or_file == GLIOMA.name:
         return GLIOMA
     fields = read_config(Path(name_or_file), _TaskFields)
-    labels = tuple(Label(**vars(label)) for label in fields.labels)
     regions = {name: tuple(values) for name, values in fields.regions.items()}
-    return Task(fields.name, InputSpec(**vars(fields.input)), labels, regions, fields.optional)
+    return Task(fields.name, fields.input, fields.labels, regions, fields.optional)

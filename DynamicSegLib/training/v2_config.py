@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from DynamicSegLib.networks.quantisation import FULL
-from DynamicSegLib.training.augmentation import Augmentation
-from DynamicSegLib.training.config import DataConfig, OptimiserConfig
+from DynamicSegLib.training.config import OptimiserConfig, RunConfig
 
 # The paper's batch size is 64 (Sec. 4.1), its learning rate 2e-4 for BraTS 2019.
 _OPTIMISER = OptimiserConfig(learning_rate=2e-4)
@@ -45,8 +44,8 @@ class V2FoldsConfig:
     held_out: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class PositionConfig:
+@dataclass(frozen=True, kw_only=True)
+class PositionConfig(RunConfig):
     """Further steps for the position network alone, on whole slices.
 
     Parameters
@@ -55,23 +54,13 @@ class PositionConfig:
     size: the working in-plane size of the bundle.
     """
 
-    output: Path
     bank: Path
-    data: DataConfig
-    steps: int
     size: tuple[int, int] = (240, 240)
-    batch: int = 64
-    seed: int = 1
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=4e-3))
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    average: float = 0.0
-    precision: str = "bf16"
-    checkpoint_every: int = 200
-    log_every: int = 20
 
 
-@dataclass(frozen=True)
-class V2Config:
+@dataclass(frozen=True, kw_only=True)
+class V2Config(RunConfig):
     """One run of the three phases.
 
     Parameters
@@ -88,12 +77,8 @@ class V2Config:
     decision_rate: learning rate of policy and position network relative to the segmentation's; 1 is the paper's. The
         first method's decision network learns 100 times faster than its bank.
     temperature: of the Gumbel softmax.
-    size: training size in pixels (row, column).
     """
 
-    output: Path
-    data: DataConfig
-    steps: int
     task: str = "glioma"
     phases: tuple[float, float, float] = (200, 100, 50)
     spatial: bool = True
@@ -111,15 +96,8 @@ class V2Config:
     decision_rate: float = 1.0
     temperature: float = 1.0
     size: tuple[int, int] = (128, 128)
-    batch: int = 64
-    seed: int = 1
     optimiser: OptimiserConfig = _OPTIMISER
-    augmentation: Augmentation = field(default_factory=Augmentation)
     cross_entropy: float = 0.0
-    average: float = 0.0
-    precision: str = "bf16"
-    checkpoint_every: int = 200
-    log_every: int = 20
 
     @property
     def policy_crops(self) -> tuple[int, ...]:

@@ -28,8 +28,8 @@ def config(tmp_path: Path) -> PositionConfig:
     train_v2(trained, CPU)
     data = DataConfig(tmp_path / "cache", tmp_path / "cases.csv", (0, 1), tumour_share=1.0)
     return PositionConfig(
-        tmp_path / "position", trained.output, data, steps=80, size=(24, 24), batch=4, precision="fp32",
-        optimiser=OptimiserConfig(1e-2), log_every=40, checkpoint_every=20,
+        output=tmp_path / "position", bank=trained.output, data=data, steps=80, size=(24, 24), batch=4,
+        precision="fp32", optimiser=OptimiserConfig(1e-2), log_every=40, checkpoint_every=20,
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_a_bank_without_crops_is_a_clear_error(config: PositionConfig, tmp_path:
     train_v2(config_of(tmp_path, output=tmp_path / "whole", spatial=False), CPU)
 
     with pytest.raises(TrainingError, match="no network with crop positions"):
-        PositionRun(PositionConfig(tmp_path / "out", tmp_path / "whole", config.data, steps=1), CPU)
+        PositionRun(PositionConfig(output=tmp_path / "out", bank=tmp_path / "whole", data=config.data, steps=1), CPU)
 
 
 def test_a_slice_that_cannot_hold_the_crop_and_the_banks_own_folder_are_refused(config: PositionConfig) -> None:

@@ -51,7 +51,7 @@ def changed(before: dict[str, torch.Tensor], run: V2Run) -> set[str]:
 
 
 def test_phases_follow_the_papers_epochs() -> None:
-    config = V2Config(Path("x"), DataConfig(Path("c"), Path("l")), steps=350)
+    config = V2Config(output=Path("x"), data=DataConfig(Path("c"), Path("l")), steps=350)
     phases = [config.phase(step) for step in range(350)]
     assert [phases.count(phase) for phase in (1, 2, 3)] == [200, 100, 50]
     assert phases == sorted(phases)
@@ -163,7 +163,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_prices_are_those_of_the_paper_in_g() -> None:
-    config = V2Config(Path("x"), DataConfig(Path("c"), Path("l")), steps=1)
+    config = V2Config(output=Path("x"), data=DataConfig(Path("c"), Path("l")), steps=1)
     prices = Prices.of(config, GLIOMA, 4, 4)
     assert prices.stages[0] == pytest.approx((0.05308416, 0.095551488, 0.095551488, 0.169869312))
     assert prices.stages[1] == pytest.approx((0.09437184, 0.169869312, 0.169869312, 0.301989888))
