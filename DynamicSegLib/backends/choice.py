@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.fallback import FallbackBackend
-from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
+from DynamicSegLib.backends.openvino_backend import OpenvinoBackend, Samples
 from DynamicSegLib.backends.openvino_models import is_installed as openvino_is_installed
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.errors import BackendError
@@ -22,7 +22,11 @@ DiceOf = Callable[[Backend, Backend, str], float | None]
 
 
 def choose_backend(
-    backend: str = "auto", device: str = "auto", precision: str = "auto", dice_of: DiceOf | None = None
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    dice_of: DiceOf | None = None,
+    samples: Samples | None = None,
 ) -> Backend:
     """A backend by name, or the best one for this machine: CUDA where there is any, else OpenVINO, else torch.
 
@@ -34,7 +38,9 @@ def choose_backend(
     device: `auto`, `cpu`, `cuda` or `cuda:N`.
     precision: `auto`, or one that the backend knows. `auto` is float32, or bf16 on OpenVINO or CUDA where the device
         computes it natively and `dice_of` finds that it agrees.
+        `int8` has to be asked for: labels agree to a Dice of about 0.99 only.
     dice_of: measures the agreement of two precisions; without it `auto` stays with float32.
+    samples: slices on which `int8` is calibrated.
 
     Raises
     ------
@@ -49,7 +55,7 @@ def choose_backend(
     if backend == "openvino":
         if device not in ("auto", "cpu"):
             raise BackendError(f"OpenVINO runs on the CPU here, not on {device!r}: pass --backend torch.")
-        return _openvino(OpenvinoBackend, precision, "asked for", dice_of)
+        return _openvino(lambda name, why: OpenvinoBackend(name, why, samples), precision, "asked for", dice_of)
     found = _cuda_device() if device == "auto" else None
     if found is not None:
         return _torch("cuda", precision, f"found {found}", dice_of)
@@ -59,15 +65,16 @@ def choose_backend(
     if not openvino_is_installed():
         missing = f"openvino, several times faster, is not installed ({openvino_models.INSTALL})"
         return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing, dice_of)
-    return _openvino(_openvino_or_torch, precision, f"the fastest installed for a CPU; {reason}", dice_of)
+    reason = f"the fastest installed for a CPU; {reason}"
+    return _openvino(lambda name, why: _openvino_or_torch(name, why, samples), precision, reason, dice_of)
 
 
 _Make = Callable[[str, str], Backend]
 """A backend from a precision and the reason why it was chosen."""
 
 
-def _openvino_or_torch(precision: str, reason: str) -> Backend:
-    return FallbackBackend(OpenvinoBackend(precision, reason), lambda: TorchBackend("cpu", "fp32", reason))
+def _openvino_or_torch(precision: str, reason: str, samples: Samples | None) -> Backend:
+    return FallbackBackend(OpenvinoBackend(precision, reason, samples), lambda: TorchBackend("cpu", "fp32", reason))
 
 
 def _torch(device: str, precision: str, reason: str, dice_of: DiceOf | None) -> Backend:

@@ -3,15 +3,17 @@
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from DynamicSegLib.backends import openvino_models as models
 from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred, UnsupportedNetworkError
+from DynamicSegLib.backends.int8 import quantised
 from DynamicSegLib.errors import BackendError
 
 if TYPE_CHECKING:
@@ -22,26 +24,35 @@ if TYPE_CHECKING:
 _OPEN_MULTIPLE = 8
 _SLICES_A_STREAM = 4
 
+Samples = Callable[[], NDArray[np.float32]]
+"""Gives slices of a study as networks see them, float32 `[n, channel, row, column]`."""
+
 
 class OpenvinoBackend:
     """Runs networks one slice a stream, asynchronously, at an explicit precision.
 
     Parameters
     ----------
-    precision: `fp32` or `bf16`.
+    precision: `fp32`, `bf16`, or `int8`, which quantises networks when they are compiled.
     reason: why it was chosen, for the summary.
+    samples: gives slices to calibrate int8 on, of the size that networks are compiled for; only `int8` asks for them.
 
     Raises
     ------
-    BackendError: OpenVINO is not installed, or an unknown precision.
+    BackendError: OpenVINO is not installed, or an unknown precision, or `int8` without samples.
     """
 
-    def __init__(self, precision: str, reason: str) -> None:
+    def __init__(self, precision: str, reason: str, samples: Samples | None = None) -> None:
         if precision not in models.PRECISIONS:
             raise BackendError(
                 f"Precision {precision!r} is unknown to openvino: expected {' or '.join(models.PRECISIONS)}."
             )
+        if precision == "int8" and samples is None:
+            raise BackendError(
+                "int8 has to be calibrated on slices of a study, and none are at hand: choose fp32 or bf16."
+            )
         models.core()
+        self._samples = samples
         self.facts = BackendFacts("openvino", "cpu", precision, reason)
         self.batch = _SLICES_A_STREAM * models.stream_count()
 
@@ -56,10 +67,19 @@ class OpenvinoBackend:
         key = network.key if isinstance(network, Deferred) else ""
         circumstances = (key, shape) if key else ()
         try:
-            return models.runner(models.compiled(circumstances, lambda: _model(network, shape), self.facts.precision))
+            return models.runner(
+                models.compiled(circumstances, lambda: self._model(network, shape), self.facts.precision)
+            )
         except RuntimeError as error:
             module = network.build() if isinstance(network, Deferred) else network
             raise _unsupported(module, error) from error
+
+    def _model(self, network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.Model":
+        model = _model(network, shape)
+        if self.facts.precision != "int8":
+            return model
+        assert self._samples is not None
+        return quantised(model, self._samples())
 
 
 def _model(network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.Model":

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'DynamicSeg[openvino]'"
 _DEVICE = "CPU"
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+# What 8 bits do not reach stays in float32.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 PRECISIONS = tuple(_HINTS)
 # One slice a stream and one thread a stream is faster than larger batches on more threads (no waiting for each other);
 # each stream has its own intermediate results in memory, hence the limit.

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,12 @@ class Measurement:
 
 
 def ways() -> list[Way]:
-    """All that this machine can run, the fastest last."""
+    """All that this machine can run, what `auto` prefers last."""
     found = [Way("torch", "fp32")]
     if openvino_models.is_installed():
         found.append(Way("openvino", "fp32"))
+        if find_spec("nncf") is not None:
+            found.append(Way("openvino", "int8"))
         if openvino_models.can_compute("BF16"):
             found.append(Way("openvino", "bf16"))
     if has_cuda():

@@ -58,7 +58,9 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say where and how to compute."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backend", default="auto", help="auto or the name of a backend")
-    parser.add_argument("--precision", default="auto", help="auto, or one that the backend knows (fp32, bf16)")
+    parser.add_argument(
+        "--precision", default="auto", help="auto, or one that the backend knows (fp32, bf16, OpenVINO's int8)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
 
 

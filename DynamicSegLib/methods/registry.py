@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from DynamicSegLib.agreement import Agreement
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.choice import choose_backend
@@ -18,6 +21,9 @@ from DynamicSegLib.routing import Router
 from DynamicSegLib.study import Study
 
 Size = tuple[int, int]
+
+# 32 tell the ranges of activations from tumour and from healthy slices.
+_CALIBRATION_SLICES = 32
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,14 @@ def extent_of(study: Study, bundle: Bundle) -> Extent:
     return Extent.whole(study.grid.shape[1:]) if whole else Extent.around(study.volumes)
 
 
+def _spread_slices(study: Study, extent: Extent) -> NDArray[np.float32]:
+    """Slices with anything on them, evenly spread through a study, as candidates see them."""
+    filled = np.flatnonzero((study.volumes != 0).any(axis=(0, 2, 3)))
+    filled = filled if filled.size else np.arange(study.slices)
+    chosen = filled[np.unique(np.linspace(0, len(filled) - 1, _CALIBRATION_SLICES).round().astype(np.int64))]
+    return np.stack([extent.cut(study.volumes[:, index]) for index in chosen])
+
+
 def start_run(
     study: Study,
     bundle: Bundle,
@@ -111,7 +125,7 @@ def start_run(
         lambda each: method.make_execution(bundle, each, size, setting),
         f"{bundle.checksum} {setting}" if bundle.checksum else "",
     )
-    chosen = choose_backend(backend, device, precision, agreement.dice)
+    chosen = choose_backend(backend, device, precision, agreement.dice, lambda: _spread_slices(study, extent))
     # Decisions stay those of float32: the router takes a thousandth of the bank's time.
     exact = choose_backend(backend, device, "fp32")
     execution = method.make_execution(bundle, chosen, size, setting)
