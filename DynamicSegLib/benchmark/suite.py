@@ -58,9 +58,9 @@ def ways() -> list[Way]:
     """All that this machine can run, what `auto` prefers last."""
     found = [Way("torch", "fp32")]
     if openvino_models.is_installed():
-        found.append(Way("openvino", "fp32"))
         if find_spec("nncf") is not None:
             found.append(Way("openvino", "int8"))
+        found.append(Way("openvino", "fp32"))
         if openvino_models.can_compute("BF16"):
             found.append(Way("openvino", "bf16"))
     if has_cuda():
