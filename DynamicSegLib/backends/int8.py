@@ -32,7 +32,7 @@ def quantised(model: "openvino.Model", samples: NDArray[np.float32]) -> "openvin
     """
     if find_spec("nncf") is None:
         raise BackendError(f"int8 needs the package nncf, which is not installed: {INSTALL}.")
-    # NNCF reports its use to Intel over the network unless told that nobody uses it; a program for hospitals must not.
+    # NNCF reports its use over the network except in tests, which this says it is; a program for hospitals must not.
     os.environ.setdefault("NNCF_CI", "1")
     # It draws progress bars, and says through its logger what it does.
     with redirect_stdout(io.StringIO()):
