@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from DynamicSegLib.backends import openvino_models as models
 from DynamicSegLib.backends.base import Backend
+from DynamicSegLib.networks.stage_by_stage import Kernel
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-Kernel = Callable[..., tuple[Any, ...]]
-"""Arrays `[n, ...]` of the kernels' own kind (see `Kernels.arrays`), `n` of any size, to such arrays."""
 Shape = tuple[int, ...]
 
 _INT8, _HALF = 8, 16

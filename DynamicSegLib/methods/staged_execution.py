@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from DynamicSegLib.backends.base import Backend
-from DynamicSegLib.backends.kernels import Kernel, Kernels, Shape, kernels_for
+from DynamicSegLib.backends.kernels import Kernels, Shape, kernels_for
 from DynamicSegLib.bank import WINDOW
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost, count
@@ -19,9 +19,11 @@ from DynamicSegLib.methods.med_danet_v2 import crop_of, network_of, shared_argum
 from DynamicSegLib.networks.stage_by_stage import (
     BITS,
     CROPS,
+    FULL,
     STAGES,
     WIDTH,
     Executed,
+    Kernel,
     Pieces,
     StagedExecution,
     last_size,
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from DynamicSegLib.networks.dynamic import DynamicNetwork
-
-# Bits of what is not quantised.
-_FULL = 32
 
 
 class DynamicExecution:
@@ -65,7 +64,7 @@ class DynamicExecution:
         self._crops = tuple(arguments.get("crops", CROPS))
         # The last piece gives classes in one setting and logits in the other.
         self.kernels = kernels or kernels_for(backend, f"{bundle.checksum} {setting}" if bundle.checksum else "")
-        widths = dict.fromkeys((*self._bits, _FULL))
+        widths = dict.fromkeys((*self._bits, FULL))
         self.facts: Mapping[str, Any] = {"arithmetic": {f"{bits} bits": self.kernels.describe(bits) for bits in widths}}
         # The largest piece of a slice that is looked at at once.
         self._limit = size if setting == "whole" else (WINDOW, WINDOW)
@@ -144,13 +143,13 @@ class DynamicExecution:
             pieces = pieces_of(self.network.segmentation, self.network.position, classes=self.setting == "whole")
             return getattr(pieces, name)  # type: ignore[no-any-return]
 
-        return self.kernels.compile(name, build, shapes, _FULL)
+        return self.kernels.compile(name, build, shapes, FULL)
 
     def _stage(self, index: int, bits: int, shape: Shape) -> Kernel:
         def build() -> "nn.Module":
             from DynamicSegLib.networks.pieces import Stage
 
-            return Stage(self.network.segmentation, index, bits if self.kernels.keeps_quantisers(bits) else _FULL)
+            return Stage(self.network.segmentation, index, bits if self.kernels.keeps_quantisers(bits) else FULL)
 
         return self.kernels.compile(f"stage {index}", build, (shape,), bits)
 

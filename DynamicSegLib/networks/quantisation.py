@@ -7,9 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from DynamicSegLib.cost import at_bits
-
-FULL = 32
-"""Bits that stand for floating point: nothing is quantised."""
+from DynamicSegLib.networks.stage_by_stage import FULL
 
 # Weight of one batch's largest input against what was seen before.
 _LIMIT_MOMENTUM = 0.01

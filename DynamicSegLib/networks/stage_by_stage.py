@@ -18,6 +18,8 @@ DIVISOR = 8
 WIDTH = 16
 BITS = (8, 16)
 CROPS = (96,)
+FULL = 32
+"""Bits that stand for floating point: nothing is quantised."""
 
 Array = Any
 """NumPy's or torch's, float32 `[n, channel, row, column]` where nothing else is said."""

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.bit_selector import BitSelector, choose_bits
-from DynamicSegLib.networks.quantisation import FULL, QuantisedEncoder
-from DynamicSegLib.networks.stage_by_stage import BITS, DIVISOR, STAGES, WIDTH
+from DynamicSegLib.networks.quantisation import QuantisedEncoder
+from DynamicSegLib.networks.stage_by_stage import BITS, DIVISOR, FULL, STAGES, WIDTH
 from DynamicSegLib.networks.transbts import TransBTS2D
 from DynamicSegLib.networks.unet import UNet2D
 

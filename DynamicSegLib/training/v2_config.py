@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from DynamicSegLib.networks.quantisation import FULL
+from DynamicSegLib.networks.stage_by_stage import FULL
 from DynamicSegLib.training.config import OptimiserConfig, RunConfig
 
 # The paper's batch size is 64 (Sec. 4.1), its learning rate 2e-4 for BraTS 2019.

@@ -95,11 +95,11 @@ def test_bf16_differs_from_fp32_by_rounding_only() -> None:
 
 
 @pytest.fixture
-def quiet_int8() -> None:
+def needs_nncf() -> None:
     pytest.importorskip("nncf", reason="nncf is not installed: pip install 'DynamicSeg[int8]'")
 
 
-@pytest.mark.usefixtures("quiet_int8")
+@pytest.mark.usefixtures("needs_nncf")
 def test_int8_computes_in_8_bits_and_differs_little(
     own_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
