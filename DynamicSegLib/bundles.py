@@ -113,7 +113,7 @@ def write_bundle(
     Parameters
     ----------
     folder: `.../<name>`; an existing bundle there is replaced.
-    bundle: everything but weights and paths, e.g. of `methods.med_danet.reference_bundle`.
+    bundle: everything but weights and paths, e.g. of `methods.med_danet.reference_bundle`; files of `int8` are copied.
     states: one state dict a candidate, by name, each of the bare network; candidates whose `weights` are one file in
         `bundle` get one file here too.
     card: MODEL_CARD.md.
@@ -128,6 +128,9 @@ def write_bundle(
                 save_weights(file, states[candidate.name], storage)
         if router_state is not None:
             save_weights(scratch / _file_of("router"), router_state, Storage.FLOAT32)
+        for name, model in ({} if bundle.int8 is None else bundle.int8.models).items():
+            for part in (model, model.with_suffix(".bin")):
+                shutil.copy(part, (scratch / _int8_file(name)).with_suffix(part.suffix))
         (scratch / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
         files = {path.name: checksum_of(path) for path in sorted(scratch.iterdir())}
         text = json.dumps({**_description(bundle), "files": files}, indent=2, ensure_ascii=False)
@@ -143,6 +146,10 @@ def write_bundle(
 
 def _file_of(name: str) -> str:
     return f"{name.lower()}.safetensors"
+
+
+def _int8_file(name: str) -> str:
+    return f"{name.lower()}-int8.xml"
 
 
 def _weights_file(bank: Bank, candidate: Candidate) -> str:
@@ -182,5 +189,11 @@ def _description(bundle: Bundle) -> dict[str, Any]:
             "weights": _file_of("router"),
         },
         "cleaning": None if bundle.cleaning is None else bundle.cleaning.to_plain(),
+        "int8": None
+        if bundle.int8 is None
+        else {
+            "dice_lost": bundle.int8.dice_lost,
+            "models": {name: _int8_file(name) for name in bundle.int8.models},
+        },
         "curve": [asdict(point) for point in bundle.curve],
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -30,10 +31,12 @@ class Deferred:
 
     build: makes it, weights included.
     key: names what `build` makes, weights included, so that its compiled model can be kept; empty where nothing does.
+    int8: the same network as an OpenVINO model in 8 bits (.xml), where there is one.
     """
 
     build: Callable[[], "nn.Module"]
     key: str = ""
+    int8: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,16 @@ from importlib.util import find_spec
 from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.fallback import FallbackBackend
-from DynamicSegLib.backends.openvino_backend import OpenvinoBackend, Samples
+from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
 from DynamicSegLib.backends.openvino_models import is_installed as openvino_is_installed
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.errors import BackendError
 
 BACKENDS = ("auto", "openvino", "torch")
 SMALLEST_AGREEMENT = 0.998
-"""A lower precision is chosen by itself only where its labels reach this Dice against float32's."""
+"""bf16 is chosen by itself only where its labels reach this Dice against float32's."""
+LARGEST_LOSS = 0.002
+"""int8 is chosen by itself only where it loses no more than this of the Dice that float32 reaches on labelled cases."""
 
 DiceOf = Callable[[Backend, Backend, str], float | None]
 """Dice of a lower precision against float32 (exact backend, lower backend, machine): `agreement.Agreement.dice`."""
@@ -26,7 +28,7 @@ def choose_backend(
     device: str = "auto",
     precision: str = "auto",
     dice_of: DiceOf | None = None,
-    samples: Samples | None = None,
+    int8_loss: float | None = None,
 ) -> Backend:
     """A backend by name, or the best one for this machine: CUDA where there is any, else OpenVINO, else torch.
 
@@ -36,11 +38,11 @@ def choose_backend(
     ----------
     backend: `auto`, `openvino` or `torch`.
     device: `auto`, `cpu`, `cuda` or `cuda:N`.
-    precision: `auto`, or one that the backend knows. `auto` is float32, or bf16 on OpenVINO or CUDA where the device
-        computes it natively and `dice_of` finds that it agrees.
-        `int8` has to be asked for: labels agree to a Dice of about 0.99 only.
-    dice_of: measures the agreement of two precisions; without it `auto` stays with float32.
-    samples: slices on which `int8` is calibrated.
+    precision: `auto`, or one that the backend knows. `auto` is bf16 on OpenVINO or CUDA where the device computes it
+        natively and `dice_of` finds that it agrees; int8 on a CPU that has 8-bit arithmetic, but no bf16, where
+        `int8_loss` is small enough; else float32. `int8` runs on OpenVINO only.
+    dice_of: measures the agreement of two precisions; without it bf16 is not chosen by `auto`.
+    int8_loss: Dice that the networks' int8 models lose (`bundle.Int8Models`); None where there are none.
 
     Raises
     ------
@@ -52,10 +54,10 @@ def choose_backend(
         raise BackendError(f"Backend {backend!r} is unknown: expected one of {', '.join(BACKENDS)}.")
     if device not in ("auto", "cpu") and device.split(":")[0] != "cuda":
         raise BackendError(f"Device {device!r} is unknown: expected auto, cpu, cuda or cuda:N.")
-    if backend == "openvino":
+    if backend == "openvino" or (backend == "auto" and precision == "int8"):
         if device not in ("auto", "cpu"):
             raise BackendError(f"OpenVINO runs on the CPU here, not on {device!r}: pass --backend torch.")
-        return _openvino(lambda name, why: OpenvinoBackend(name, why, samples), precision, "asked for", dice_of)
+        return _openvino(OpenvinoBackend, precision, "asked for", dice_of, int8_loss)
     found = _cuda_device() if device == "auto" else None
     if found is not None:
         return _torch("cuda", precision, f"found {found}", dice_of)
@@ -66,15 +68,15 @@ def choose_backend(
         missing = f"openvino, several times faster, is not installed ({openvino_models.INSTALL})"
         return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing, dice_of)
     reason = f"the fastest installed for a CPU; {reason}"
-    return _openvino(lambda name, why: _openvino_or_torch(name, why, samples), precision, reason, dice_of)
+    return _openvino(_openvino_or_torch, precision, reason, dice_of, int8_loss)
 
 
 _Make = Callable[[str, str], Backend]
 """A backend from a precision and the reason why it was chosen."""
 
 
-def _openvino_or_torch(precision: str, reason: str, samples: Samples | None) -> Backend:
-    return FallbackBackend(OpenvinoBackend(precision, reason, samples), lambda: TorchBackend("cpu", "fp32", reason))
+def _openvino_or_torch(precision: str, reason: str) -> Backend:
+    return FallbackBackend(OpenvinoBackend(precision, reason), lambda: TorchBackend("cpu", "fp32", reason))
 
 
 def _torch(device: str, precision: str, reason: str, dice_of: DiceOf | None) -> Backend:
@@ -85,12 +87,18 @@ def _torch(device: str, precision: str, reason: str, dice_of: DiceOf | None) -> 
     return TorchBackend(device, "fp32" if precision == "auto" else precision, reason)
 
 
-def _openvino(make: _Make, precision: str, reason: str, dice_of: DiceOf | None) -> Backend:
+def _openvino(make: _Make, precision: str, reason: str, dice_of: DiceOf | None, int8_loss: float | None) -> Backend:
     if precision != "auto":
         return make(precision, reason)
-    if not openvino_models.can_compute("BF16"):
-        return make("fp32", f"{reason}; fp32, as this CPU has no bf16 of its own")
-    return _agreeing(make, reason, dice_of, openvino_models.machine(), "this CPU")
+    if openvino_models.can_compute("BF16"):
+        return _agreeing(make, reason, dice_of, openvino_models.machine(), "this CPU")
+    reason = f"{reason}; this CPU has no bf16 of its own"
+    if int8_loss is None or not openvino_models.can_compute("INT8"):
+        return make("fp32", f"{reason}, so fp32")
+    lost = f"loses {max(int8_loss, 0.0):.4f} Dice on labelled cases"
+    if int8_loss > LARGEST_LOSS:
+        return make("fp32", f"{reason}, and int8 {lost}, more than {LARGEST_LOSS}, so fp32")
+    return make("int8", f"{reason}, and int8 {lost}, so int8")
 
 
 def _agreeing(make: _Make, reason: str, dice_of: DiceOf | None, machine: str, device: str) -> Backend:

@@ -64,8 +64,7 @@ def kernels_for(backend: Backend, key: str = "") -> Kernels:
     """The kernels of a run's backend. `key`: names the weights, for keeping what was compiled."""
     facts = backend.facts
     if facts.name == "openvino":
-        # What is 8 bits wide in a staged network is so already.
-        return OpenVINOKernels("fp32" if facts.precision == "int8" else facts.precision, key)
+        return OpenVINOKernels(facts.precision, key)
     return TorchKernels(facts.device, facts.precision)
 
 

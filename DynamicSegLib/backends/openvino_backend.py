@@ -3,17 +3,15 @@
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from DynamicSegLib.backends import openvino_models as models
 from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred, UnsupportedNetworkError
-from DynamicSegLib.backends.int8 import quantised
 from DynamicSegLib.errors import BackendError
 
 if TYPE_CHECKING:
@@ -24,35 +22,26 @@ if TYPE_CHECKING:
 _OPEN_MULTIPLE = 8
 _SLICES_A_STREAM = 4
 
-Samples = Callable[[], NDArray[np.float32]]
-"""Gives slices of a study as networks see them, float32 `[n, channel, row, column]`."""
-
 
 class OpenvinoBackend:
     """Runs networks one slice a stream, asynchronously, at an explicit precision.
 
     Parameters
     ----------
-    precision: `fp32`, `bf16`, or `int8`, which quantises networks when they are compiled.
+    precision: `fp32`, `bf16`, or `int8`, which runs models that were quantised beforehand (`Deferred.int8`).
     reason: why it was chosen, for the summary.
-    samples: gives slices to calibrate int8 on, of the size that networks are compiled for; only `int8` asks for them.
 
     Raises
     ------
-    BackendError: OpenVINO is not installed, or an unknown precision, or `int8` without samples.
+    BackendError: OpenVINO is not installed, or an unknown precision.
     """
 
-    def __init__(self, precision: str, reason: str, samples: Samples | None = None) -> None:
+    def __init__(self, precision: str, reason: str) -> None:
         if precision not in models.PRECISIONS:
             raise BackendError(
                 f"Precision {precision!r} is unknown to openvino: expected {' or '.join(models.PRECISIONS)}."
             )
-        if precision == "int8" and samples is None:
-            raise BackendError(
-                "int8 has to be calibrated on slices of a study, and none are at hand: choose fp32 or bf16."
-            )
         models.core()
-        self._samples = samples
         self.facts = BackendFacts("openvino", "cpu", precision, reason)
         self.batch = _SLICES_A_STREAM * models.stream_count()
 
@@ -62,6 +51,7 @@ class OpenvinoBackend:
         Raises
         ------
         UnsupportedNetworkError: OpenVINO cannot convert or compile the network.
+        BackendError: `int8`, and there is no such model of the network.
         """
         shape = (1, channels, *size)
         key = network.key if isinstance(network, Deferred) else ""
@@ -75,11 +65,11 @@ class OpenvinoBackend:
             raise _unsupported(module, error) from error
 
     def _model(self, network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.Model":
-        model = _model(network, shape)
         if self.facts.precision != "int8":
-            return model
-        assert self._samples is not None
-        return quantised(model, self._samples())
+            return _model(network, shape)
+        if not isinstance(network, Deferred) or network.int8 is None:
+            raise BackendError("This network was not quantised to int8: choose fp32 or bf16.")
+        return _of_size(models.core().read_model(network.int8), shape)
 
 
 def _model(network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) -> "openvino.Model":

@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.choice import has_cuda
 from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.errors import DynamicSegError
 from DynamicSegLib.reporting.machine import versions
 from DynamicSegLib.threads import thread_count
@@ -54,11 +54,11 @@ class Measurement:
     share: int | None = None
 
 
-def ways() -> list[Way]:
-    """All that this machine can run, what `auto` prefers last."""
+def ways(bundle: Path) -> list[Way]:
+    """All that this machine can run a bundle's candidates in, what `auto` prefers last."""
     found = [Way("torch", "fp32")]
     if openvino_models.is_installed():
-        if find_spec("nncf") is not None:
+        if load_bundle(bundle).int8 is not None:
             found.append(Way("openvino", "int8"))
         found.append(Way("openvino", "fp32"))
         if openvino_models.can_compute("BF16"):
@@ -82,7 +82,8 @@ def measurements(
     bundles: the first is measured in every way, the others in the fastest.
     large: case and bundle of a large volume.
     """
-    found, (first, *others) = ways(), bundles
+    first, *others = bundles
+    found = ways(first)
     repeats = 1 if quick else 3
     jobs = [Measurement("peak", "matmul", {"kind": "peaks"})]
     # Of every way; what they compile here is on disk for the cases.

@@ -3,16 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from DynamicSegLib.agreement import Agreement
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
-from DynamicSegLib.errors import BundleError
+from DynamicSegLib.errors import BackendError, BundleError
 from DynamicSegLib.execution import CandidateExecution, Execution
 from DynamicSegLib.extent import Extent
 from DynamicSegLib.methods import med_danet, med_danet_v2, mutualnet
@@ -21,9 +18,6 @@ from DynamicSegLib.routing import Router
 from DynamicSegLib.study import Study
 
 Size = tuple[int, int]
-
-# 32 tell the ranges of activations from tumour and from healthy slices.
-_CALIBRATION_SLICES = 32
 
 
 @dataclass(frozen=True)
@@ -84,12 +78,16 @@ def extent_of(study: Study, bundle: Bundle) -> Extent:
     return Extent.whole(study.grid.shape[1:]) if whole else Extent.around(study.volumes)
 
 
-def _spread_slices(study: Study, extent: Extent) -> NDArray[np.float32]:
-    """Slices with anything on them, evenly spread through a study, as candidates see them."""
-    filled = np.flatnonzero((study.volumes != 0).any(axis=(0, 2, 3)))
-    filled = filled if filled.size else np.arange(study.slices)
-    chosen = filled[np.unique(np.linspace(0, len(filled) - 1, _CALIBRATION_SLICES).round().astype(np.int64))]
-    return np.stack([extent.cut(study.volumes[:, index]) for index in chosen])
+def _int8_loss(bundle: Bundle, setting: str, precision: str) -> float | None:
+    """What the bundle loses in int8; None where not all of its candidates have a model for it."""
+    models = {} if bundle.int8 is None or setting != "whole" else bundle.int8.models
+    lacking = [name for name in bundle.bank.options[1:] if name not in models]
+    if lacking and precision == "int8":
+        raise BackendError(
+            f"Bundle {bundle.name!r} has no int8 model of {lacking[0]} (setting {setting!r}): choose precision fp32 or "
+            "bf16."
+        )
+    return None if lacking or bundle.int8 is None else bundle.int8.dice_lost
 
 
 def start_run(
@@ -114,7 +112,7 @@ def start_run(
     Raises
     ------
     BundleError: see `method_of`.
-    BackendError: the machine lacks what was asked for.
+    BackendError: the machine, or the bundle, lacks what was asked for.
     """
     method = method_of(bundle)
     extent = extent or extent_of(study, bundle)
@@ -125,7 +123,7 @@ def start_run(
         lambda each: method.make_execution(bundle, each, size, setting),
         f"{bundle.checksum} {setting}" if bundle.checksum else "",
     )
-    chosen = choose_backend(backend, device, precision, agreement.dice, lambda: _spread_slices(study, extent))
+    chosen = choose_backend(backend, device, precision, agreement.dice, _int8_loss(bundle, setting, precision))
     # Decisions stay those of float32: the router takes a thousandth of the bank's time.
     exact = choose_backend(backend, device, "fp32")
     execution = method.make_execution(bundle, chosen, size, setting)

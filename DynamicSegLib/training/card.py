@@ -10,7 +10,11 @@ from DynamicSegLib.evaluation.decisions import CalibrationBin, DecisionQuality
 
 @dataclass(frozen=True)
 class CardFigures:
-    """What a validation found. `table`: Markdown of `evaluation.tables`; `per_case`: Dice by structure."""
+    """What a validation found.
+
+    table: Markdown of `evaluation.tables`. per_case: Dice by structure. int8: Markdown of `quantising`, empty where the
+    bundle has no int8 models.
+    """
 
     cases: Sequence[str]
     table: str
@@ -18,6 +22,7 @@ class CardFigures:
     decisions: DecisionQuality
     calibration: Mapping[str, Sequence[CalibrationBin]]
     per_case: Mapping[str, Mapping[str, float]]
+    int8: str = ""
 
 
 def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures, training: Mapping[str, str]) -> str:
@@ -33,6 +38,7 @@ def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures,
         _costs(bundle, prices),
         _validation(figures),
         _decisions(figures),
+        _int8(figures),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
@@ -83,10 +89,7 @@ def _validation(figures: CardFigures) -> str:
         figures.table,
         "Share of slices by option:",
         "",
-        *(
-            f"- {p}: " + ", ".join(f"{n} {v:.2f}" for n, v in shares.items())
-            for p, shares in figures.activation.items()
-        ),
+        *_activation(figures.activation),
         "",
         "Dice of the dynamic choice, case by case:",
         "",
@@ -120,4 +123,17 @@ def _decisions(figures: CardFigures) -> str:
     for name, bins in figures.calibration.items():
         pairs = ", ".join(f"{b.promised:.2f} -> {b.reached:.2f} ({b.slices})" for b in bins)
         lines.append(f"- {name}: {pairs}")
+    return "\n".join(lines)
+
+
+def _int8(figures: CardFigures) -> str:
+    if not figures.int8:
+        return ""
+    lines = [
+        "## In 8 bits",
+        "",
+        "The same cases, every second slice, each network on all of them, labels not cleaned:",
+        "",
+        figures.int8,
+    ]
     return "\n".join(lines)

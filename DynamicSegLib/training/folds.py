@@ -25,8 +25,9 @@ from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, export_bank, read_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder
 from DynamicSegLib.training.measuring import measure_cases
+from DynamicSegLib.training.quantising import Judged, QuantisedBank, judge
 from DynamicSegLib.training.sources import cases_in, chosen_cases
-from DynamicSegLib.training.stages import Report, assemble, class_cleaning, class_structures
+from DynamicSegLib.training.stages import Report, assemble, class_cleaning, class_structures, quantise_on
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.validation import CaseValidation, Validator
 from DynamicSegLib.weights import Storage, save_weights
@@ -140,7 +141,24 @@ class CrossValidation:
         """The bundle: networks trained on all cases, figures and calibration from the cross-validation."""
         _, results = self.validate(Variant(alpha=self.decision_config.alpha))
         config = read_config(self.config.bundle, BundleConfig)
-        return assemble(config, self._validator(None, Variant(alpha=config.alpha)), results, self.report)
+        validator = self._validator(None, Variant(alpha=config.alpha))
+        return assemble(config, validator, results, self.report, self._int8(config.int8_slices))
+
+    def _int8(self, count: int) -> QuantisedBank | None:
+        """The final bank in 8 bits; each fold's, quantised in the same way, is judged on the cases held out."""
+        if not count:
+            return None
+        judged: dict[str, list[Judged]] = {}
+        for fold in self.folds.held_out:
+            self.report(f"fold{fold}: quantising to int8")
+            cases = open_cases(self.config.cache, self._names(fold))
+            for name, found in judge(self.bank(fold), self._quantised(fold, count), cases, self.structures).items():
+                judged.setdefault(name, []).extend(found)
+        return QuantisedBank(self._quantised(None, count), judged)
+
+    def _quantised(self, held_out: int | None, count: int) -> dict[str, Path]:
+        data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
+        return quantise_on(self.bank(held_out), data, count, fold_folder(self.config.output, held_out) / "int8")
 
     def _validator(self, held_out: int | None, variant: Variant) -> Validator:
         bank, folder = self.decide(held_out, variant)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bank import Bank, Candidate
@@ -21,7 +21,7 @@ from DynamicSegLib.networks.classes import ClassesOnly
 from DynamicSegLib.query_table import QueryRow, pareto_front, rank_correlation
 from DynamicSegLib.training.cache import CachedCase
 from DynamicSegLib.training.found_labels import results_folder
-from DynamicSegLib.training.measuring import run_bank
+from DynamicSegLib.training.measuring import run_bank, volume_dice
 
 Report = Callable[[str], None]
 Scores = Mapping[str, Mapping[str, list[float]]]
@@ -78,21 +78,6 @@ def _score(
         return {n: {s: [dice] for s, dice in each.items()} for n, each in zip(names, reached, strict=True)}
     scores = [score_volume(result, reference, structures, case.record.spacing_mm) for result in results]
     return {n: {s: [v.dice, v.hd95_mm] for s, v in each.items()} for n, each in zip(names, scores, strict=True)}
-
-
-def volume_dice(result: Tensor, reference: Tensor, structures: Structures, classes: int) -> dict[str, float]:
-    """Dice of each structure, from one pass over both volumes (class indices, uint8); both empty is 1.
-
-    A hundred configurations of a case are counted in the time that masks of each structure would take for ten.
-    """
-    counted = torch.bincount((reference.int() * classes + result).flatten(), minlength=classes * classes)
-    pairs = counted.reshape(classes, classes).cpu().numpy()
-    dice = {}
-    for name, members in structures.members.items():
-        own = list(members)
-        total = int(pairs[own].sum() + pairs[:, own].sum())
-        dice[name] = 1.0 if total == 0 else 2 * int(pairs[np.ix_(own, own)].sum()) / total
-    return dice
 
 
 def milliseconds_a_slice(candidate: Candidate, channels: int, size: tuple[int, int], backend: Backend) -> float:

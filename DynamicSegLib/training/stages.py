@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.cleaning import Cleaning
@@ -23,6 +24,7 @@ from DynamicSegLib.training.decision_run import DecisionRun
 from DynamicSegLib.training.distribution import join_processes, require_one_process
 from DynamicSegLib.training.export import export_bank, read_bank
 from DynamicSegLib.training.measuring import measure_cases
+from DynamicSegLib.training.quantising import QuantisedBank, calibration_slices, judge, quantise_bank
 from DynamicSegLib.training.sources import cases_in, chosen_cases
 from DynamicSegLib.training.task import Task, read_task
 from DynamicSegLib.training.validation import CaseValidation, Validator
@@ -85,16 +87,38 @@ def _held_out(config: BundleConfig) -> list[CachedCase]:
 def make_bundle(config: BundleConfig, device: torch.device, report: Report) -> Bundle:
     """Validate, calibrate and write a bundle."""
     validator, held_out = validate(config, device, report)
-    return assemble(config, validator, held_out, report)
+    return assemble(config, validator, held_out, report, _int8(config, validator, report))
 
 
-def assemble(config: BundleConfig, validator: Validator, held_out: Sequence[CaseValidation], report: Report) -> Bundle:
+def _int8(config: BundleConfig, validator: Validator, report: Report) -> QuantisedBank | None:
+    if not config.int8_slices:
+        return None
+    report("quantising to int8")
+    every = {row.fold for row in chosen_cases(DataConfig(config.cache, config.cases))}
+    seen = DataConfig(config.cache, config.cases, tuple(sorted(every - set(config.folds))))
+    models = quantise_on(validator.bank, seen, config.int8_slices, config.validation / "int8")
+    return QuantisedBank(models, judge(validator.bank, models, _held_out(config), validator.structures))
+
+
+def quantise_on(bank: Bank, data: DataConfig, count: int, folder: Path) -> dict[str, Path]:
+    """`quantising.quantise_bank` on `count` slices of the cases of `data`."""
+    cases = open_cases(data.cache, [row.case for row in chosen_cases(data)])
+    return quantise_bank(bank, calibration_slices(cases, count), folder)
+
+
+def assemble(
+    config: BundleConfig,
+    validator: Validator,
+    held_out: Sequence[CaseValidation],
+    report: Report,
+    int8: QuantisedBank | None = None,
+) -> Bundle:
     """Write the bundle of `validator`'s bank and network with the figures of `held_out`."""
     task = read_task(config.task)
     network = validator.network.cpu()
     prices = replace(validator, network=network).prices(task.input.size)
     reached = [validator.reached(held) for held in held_out]
-    return Assembly(config, task, validator.bank, network, held_out, prices, reached).write(report)
+    return Assembly(config, task, validator.bank, network, held_out, prices, reached, int8).write(report)
 
 
 def compare_budget_rules(config: BundleConfig, device: torch.device, report: Report) -> list[RuleRow]:

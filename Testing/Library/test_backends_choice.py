@@ -49,7 +49,6 @@ def test_asking_for_openvino_where_it_is_absent_says_how_to_install_it(monkeypat
         (True, choice.SMALLEST_AGREEMENT, "bf16", "native"),
         (True, 0.9979, "fp32", "0.9979, below 0.998"),
         (True, None, "fp32", "no structure was found"),
-        (False, 1.0, "fp32", "no bf16 of its own"),
     ],
 )
 def test_bf16_is_chosen_only_where_it_is_native_and_agrees(
@@ -59,6 +58,36 @@ def test_bf16_is_chosen_only_where_it_is_native_and_agrees(
     facts = choose_backend(dice_of=agreeing(dice)).facts
     assert (facts.name, facts.precision) == ("openvino", precision)
     assert words in facts.reason
+
+
+@needs_openvino
+@pytest.mark.usefixtures("openvino_is_there")
+@pytest.mark.parametrize(
+    ("units", "loss", "precision", "words"),
+    [
+        ({"INT8"}, 0.0004, "int8", "no bf16 of its own, and int8 loses 0.0004 Dice"),
+        ({"INT8"}, -0.001, "int8", "int8 loses 0.0000 Dice"),
+        ({"INT8"}, choice.LARGEST_LOSS, "int8", "so int8"),
+        ({"INT8"}, 0.0021, "fp32", "int8 loses 0.0021 Dice on labelled cases, more than 0.002"),
+        ({"INT8"}, None, "fp32", "no bf16 of its own, so fp32"),
+        (set(), 0.0, "fp32", "no bf16 of its own, so fp32"),
+        ({"INT8", "BF16"}, 0.0, "bf16", "native"),
+    ],
+)
+def test_without_bf16_int8_is_chosen_only_where_it_is_native_and_loses_little(
+    monkeypatch: pytest.MonkeyPatch, units: set[str], loss: float | None, precision: str, words: str
+) -> None:
+    monkeypatch.setattr(openvino_models, "can_compute", lambda kind: kind in units)
+    facts = choose_backend(dice_of=agreeing(1.0), int8_loss=loss).facts
+    assert (facts.name, facts.precision) == ("openvino", precision)
+    assert words in facts.reason
+
+
+@needs_openvino
+def test_int8_needs_no_backend_by_name_even_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "_cuda_device", lambda: "a GPU")
+    facts = choose_backend(precision="int8").facts
+    assert (facts.name, facts.device, facts.precision) == ("openvino", "cpu", "int8")
 
 
 @needs_openvino

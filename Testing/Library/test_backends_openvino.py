@@ -10,7 +10,7 @@ from torch import nn
 
 pytest.importorskip("openvino", reason="openvino is not installed: pip install 'DynamicSeg[openvino]'")
 
-from DynamicSegLib.backends import openvino_backend, openvino_models
+from DynamicSegLib.backends import openvino_backend
 from DynamicSegLib.backends.base import Deferred
 from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
 from DynamicSegLib.backends.torch_backend import TorchBackend
@@ -94,56 +94,9 @@ def test_bf16_differs_from_fp32_by_rounding_only() -> None:
     assert (exact == rounded).mean() > 0.95
 
 
-@pytest.fixture
-def needs_nncf() -> None:
-    pytest.importorskip("nncf", reason="nncf is not installed: pip install 'DynamicSeg[int8]'")
-
-
-@pytest.mark.usefixtures("needs_nncf")
-def test_int8_computes_in_8_bits_and_differs_little(
-    own_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    built: list[int] = []
-    seen: list[object] = []
-    runner = openvino_models.runner
-    monkeypatch.setattr(openvino_models, "runner", lambda model: seen.append(model) or runner(model))
-
-    def samples() -> np.ndarray:
-        asked.append(1)
-        return SLICES
-
-    def build() -> nn.Module:
-        built.append(1)
-        torch.manual_seed(0)
-        return ClassesOnly(nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 3, padding=1)))
-
-    (exact,) = OpenvinoBackend("fp32", "").compile(build(), 4, SIZE)(SLICES)
-    built.clear()
-    (first,) = OpenvinoBackend("int8", "", samples).compile(Deferred(build, "two layers"), 4, SIZE)(SLICES)
-    (second,) = OpenvinoBackend("int8", "", samples).compile(Deferred(build, "two layers"), 4, SIZE)(SLICES)
-
-    assert 0.9 < (exact == first).mean() < 1
-    np.testing.assert_array_equal(first, second)
-    assert len(asked) == len(built) == 1
-    facts = [node.get_rt_info() for node in seen[1].get_runtime_model().get_ops()]  # type: ignore[attr-defined]
-    kinds = [
-        str(fact["runtimePrecision"].astype(str)) for fact in facts if fact["layerType"].astype(str) == "Convolution"
-    ]
-    if openvino_models.can_compute("INT8"):
-        assert kinds and set(kinds) <= {"u8", "i8"}
-    assert capsys.readouterr().out == ""
-
-
-def test_int8_without_slices_to_calibrate_on_is_refused() -> None:
-    with pytest.raises(BackendError, match="calibrated on slices of a study"):
-        OpenvinoBackend("int8", "")
-
-
-def test_int8_without_nncf_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("DynamicSegLib.backends.int8.find_spec", lambda name: None)
-    with pytest.raises(BackendError, match=r"pip install 'DynamicSeg\[int8\]'"):
-        OpenvinoBackend("int8", "", lambda: SLICES).compile(ClassesOnly(PaddedNetwork(tiny())), 4, SIZE)
+def test_int8_of_a_network_that_was_not_quantised_is_refused() -> None:
+    with pytest.raises(BackendError, match="not quantised to int8: choose fp32 or bf16"):
+        OpenvinoBackend("int8", "").compile(deferred([]), 4, SIZE)
 
 
 def test_a_slice_gets_the_same_classes_whatever_runs_beside_it() -> None:

@@ -120,7 +120,7 @@ def test_all_that_is_promised_is_measured(quick: bool) -> None:
 def test_on_a_gpu_its_ways_are_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "has_cuda", lambda: True)
     measured = suite.measurements(Path("case"), [Path("glioma")], True, ())
-    assert {str(way) for way in suite.ways()} >= {"torch fp32", "torch fp32 cuda", "torch bf16 cuda"}
+    assert {str(way) for way in suite.ways(Path("glioma"))} >= {"torch fp32", "torch fp32 cuda", "torch bf16 cuda"}
     assert all(each.job["device"] == "cuda" for each in measured if each.share is not None)
 
 

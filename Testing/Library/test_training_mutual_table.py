@@ -13,8 +13,9 @@ from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.methods.mutualnet import candidate
 from DynamicSegLib.query_table import QueryRow
+from DynamicSegLib.training.measuring import volume_dice
 from DynamicSegLib.training.mutual_comparison import comparison_markdown, write_comparison
-from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, table_markdown, volume_dice
+from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, table_markdown
 
 
 def _row(width: float, resolution: int | None, macs: int, dice: float, milliseconds: float | None = None) -> QueryRow:

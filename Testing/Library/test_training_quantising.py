@@ -1,0 +1,178 @@
+"""int8: made by NNCF when a bundle is made, judged on cases not trained on, run later without NNCF and torch."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("nncf", reason="nncf is not installed: pip install 'DynamicSeg[int8]'")
+pytest.importorskip("openvino", reason="openvino is not installed: pip install 'DynamicSeg[openvino]'")
+
+from DynamicSegLib.backends import openvino_models
+from DynamicSegLib.backends.base import Deferred
+from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
+from DynamicSegLib.bank import Bank, Candidate
+from DynamicSegLib.bundle import Bundle, Int8Models, read_bundle
+from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.errors import BackendError, BundleError, TrainingError
+from DynamicSegLib.evaluation.structures import Structures
+from DynamicSegLib.methods.registry import start_run
+from DynamicSegLib.networks.registry import build_network
+from DynamicSegLib.training import quantising
+from DynamicSegLib.training.quantising import Judged, QuantisedBank, calibration_slices, judge, quantise_bank
+from DynamicSegLib.weights import Storage, load_weights, save_weights
+from Testing.Library.training_cases import tiny_cache
+from Testing.tiny import write_tiny_bundle
+from Testing.tiny_methods import tiny_study
+
+SLICES = np.random.default_rng(0).normal(size=(5, 2, 24, 32)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNAMICSEG_HOME", str(tmp_path))
+
+
+def tiny_bank(folder: Path) -> Bank:
+    """One UNet of two channels and three classes, whose classes vary."""
+    arguments = {"in_channels": 2, "out_channels": 3, "base": 4}
+    torch.manual_seed(0)
+    network = build_network("unet2d", arguments)
+    nn.init.normal_(network.decoder.head.weight, std=0.5)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(folder / "s.safetensors", network.state_dict(), Storage.FLOAT32)
+    return Bank((Candidate("S", "unet2d", arguments, folder / "s.safetensors"),), 2)
+
+
+@pytest.fixture(scope="module")
+def quantised(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny bundle with int8 models of both candidates."""
+    folder = tmp_path_factory.mktemp("quantised")
+    bundle = write_tiny_bundle(folder / "plain")
+    models = quantise_bank(bundle.bank, np.ascontiguousarray(tiny_study().volumes.swapaxes(0, 1)), folder / "int8")
+    states = {c.name: load_weights(c.weights) for c in bundle.bank.candidates if c.weights is not None}
+    assert bundle.router is not None and bundle.router.weights is not None
+    router = load_weights(bundle.router.weights)
+    described = replace(bundle, int8=Int8Models(models, 0.0004))
+    return write_bundle(folder / "tiny", described, states, router, "# Tiny", Storage.FLOAT32)
+
+
+def no_network() -> nn.Module:
+    raise AssertionError("the network was built")
+
+
+def test_int8_computes_in_8_bits_at_any_size_and_differs_little(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = tiny_bank(tmp_path / "bank")
+    models = quantise_bank(bank, SLICES, tmp_path / "int8")
+    seen: list[object] = []
+    runner = openvino_models.runner
+    monkeypatch.setattr(openvino_models, "runner", lambda model: seen.append(model) or runner(model))
+    exact = Deferred(lambda: quantising._network(bank.candidates[0]))
+    for size in ((24, 32), (40, 16)):
+        slices = np.random.default_rng(1).normal(size=(4, 2, *size)).astype(np.float32)
+        (found,) = OpenvinoBackend("int8", "").compile(Deferred(no_network, "tiny", models["S"]), 2, size)(slices)
+        (expected,) = OpenvinoBackend("fp32", "").compile(exact, 2, size)(slices)
+        assert len(np.unique(expected)) == 3
+        assert 0.85 < (expected == found).mean() < 1
+    facts = [node.get_rt_info() for node in seen[0].get_runtime_model().get_ops()]  # type: ignore[attr-defined]
+    kinds = [
+        str(fact["runtimePrecision"].astype(str)) for fact in facts if fact["layerType"].astype(str) == "Convolution"
+    ]
+    if openvino_models.can_compute("INT8"):
+        assert kinds and set(kinds) <= {"u8", "i8"}
+    assert capsys.readouterr().out == ""
+
+
+def test_models_that_are_there_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = tiny_bank(tmp_path / "bank")
+    first = quantise_bank(bank, SLICES, tmp_path / "int8")
+    monkeypatch.setattr(quantising, "_network", lambda candidate: no_network())
+    assert quantise_bank(bank, SLICES, tmp_path / "int8") == first
+
+
+def test_without_nncf_it_says_what_to_install_or_to_leave_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantising, "find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match=r"pip install 'DynamicSeg\[int8\]', or set int8_slices to 0"):
+        quantise_bank(tiny_bank(tmp_path), SLICES, tmp_path / "int8")
+
+
+def test_calibration_slices_are_of_all_cases_and_hold_something(tmp_path: Path) -> None:
+    cases = tiny_cache(tmp_path)
+    slices = calibration_slices(cases, 12)
+    assert slices.shape == (12, 2, 24, 24)
+    assert all(each.any() for each in slices)
+    assert len({each.tobytes() for each in slices}) > len(cases)
+
+
+def test_it_is_judged_on_every_case_by_structure_and_precision(tmp_path: Path) -> None:
+    cases = tiny_cache(tmp_path)
+    bank = tiny_bank(tmp_path / "bank")
+    models = quantise_bank(bank, calibration_slices(cases, 8), tmp_path / "int8")
+    judged = judge(bank, models, cases, Structures({"WT": (1, 2), "TC": (2,)}))
+    assert list(judged) == ["S"] and len(judged["S"]) == len(cases)
+    for each in judged["S"]:
+        assert set(each.exact) == set(each.lower) == {"WT", "TC"}
+        assert all(0 <= dice <= 1 for dice in (*each.exact.values(), *each.lower.values()))
+    assert judged["S"][0].exact != judged["S"][0].lower
+
+
+def test_what_is_lost_is_that_of_the_candidate_that_suffers_most() -> None:
+    mild = [
+        Judged({"WT": 0.9, "TC": 0.8}, {"WT": 0.9, "TC": 0.79}),
+        Judged({"WT": 0.7, "TC": 0.6}, {"WT": 0.7, "TC": 0.6}),
+    ]
+    better = [Judged({"WT": 0.5, "TC": 0.5}, {"WT": 0.6, "TC": 0.5})]
+    bank = QuantisedBank({}, {"S": mild, "L": better})
+    assert bank.dice_lost == pytest.approx(0.0025)
+    assert "| S, int8 | 0.8000 | 0.6950 |" in bank.markdown()
+    assert QuantisedBank({}, {"L": better}).dice_lost == pytest.approx(-0.05)
+
+
+def test_a_bundle_carries_its_int8_models_and_runs_them_without_building_a_network(
+    quantised: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert quantised.int8 is not None and quantised.int8.dice_lost == 0.0004
+    assert {path.name for path in quantised.int8.models.values()} == {"s-int8.xml", "l-int8.xml"}
+    monkeypatch.setattr(Candidate, "build", lambda *_: no_network())
+    run = start_run(tiny_study(), quantised, precision="int8")
+    for _ in run.execute(run.plan()):
+        pass
+    result = run.segmentation()
+    assert result.facts["precision"] == "int8"
+    assert result.labels.any()
+
+
+def test_auto_takes_a_bundles_int8_where_there_is_no_bf16(quantised: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_models, "can_compute", lambda kind: kind == "INT8")
+
+    def chosen(bundle: Bundle, setting: str = "whole") -> str:
+        return start_run(tiny_study(), bundle, backend="openvino", setting=setting).backend.facts.precision
+
+    assert chosen(quantised) == "int8"
+    assert chosen(quantised, "window") == "fp32"
+    assert chosen(replace(quantised, int8=None)) == "fp32"
+    one = replace(quantised.int8, models={"S": quantised.int8.models["S"]})
+    assert chosen(replace(quantised, int8=one)) == "fp32"
+
+
+def test_int8_of_a_bundle_without_such_models_is_refused(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    with pytest.raises(BackendError, match=r"Bundle 'tiny' has no int8 model of S .*choose precision fp32 or bf16"):
+        start_run(tiny_study(), bundle, precision="int8")
+
+
+@pytest.mark.parametrize("file", ["s-int8.xml", "l-int8.bin"])
+def test_a_damaged_or_missing_int8_model_is_named(quantised: Bundle, tmp_path: Path, file: str) -> None:
+    folder = Path(shutil.copytree(quantised.folder, tmp_path / "copy"))
+    (folder / file).write_bytes(b"damaged")
+    with pytest.raises(BundleError, match=f"{file} has SHA-256"):
+        read_bundle(folder)
+    (folder / file).unlink()
+    with pytest.raises(BundleError, match=f"{file} is missing"):
+        read_bundle(folder)
