@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Inches.
 _HEIGHT = 4.6
 _HEIGHT_OF_STAGE = 0.28
+_WIDTH = 11.0
+_LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 0.65, 2.15, 0.35, 0.5, 0.4
 _STRIP = 0.07  # height of the strip of options below the bars, as a share of the highest bar
 
 
@@ -55,8 +57,9 @@ def write_chart(segmentation: Segmentation, path: Path) -> None:
     slices = np.array([decision.slice for decision in decisions])
     bits = _bits(decisions)
     heights = [_HEIGHT] if bits is None else [_HEIGHT, _HEIGHT_OF_STAGE * bits.shape[1]]
-    figure = figure_class(figsize=(11, sum(heights)), dpi=130, layout="constrained")
+    figure = figure_class(figsize=(_WIDTH, sum(heights)), dpi=130)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    _lay_out(figure, len(heights))
     _draw_cost(axes[0], segmentation, decisions, slices)
     _draw_area(axes[0], segmentation, order, slices)
     axes[0].set_title(_title(segmentation), loc="left", fontsize=10)
@@ -64,8 +67,20 @@ def write_chart(segmentation: Segmentation, path: Path) -> None:
         _draw_bits(axes[1], bits, slices)
     axes[0].set_xlim(slices.min() - 0.5, slices.max() + 0.5)
     axes[-1].set_xlabel("slice")
-    figure.legend(loc="outside right upper", frameon=False, title="option, share of slices", alignment="left")
+    figure.legend(loc="upper right", frameon=False, title="option, share of slices", alignment="left")
     figure.savefig(path)
+
+
+def _lay_out(figure: "Figure", rows: int) -> None:
+    """Margins in inches; matplotlib's own layouts draw everything twice, which takes as long as some networks."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=_LEFT / width,
+        right=1 - _RIGHT / width,
+        top=1 - _TOP / height,
+        bottom=_BOTTOM / height,
+        hspace=_BETWEEN * rows / height,
+    )
 
 
 def _draw_cost(
