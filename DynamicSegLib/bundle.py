@@ -52,20 +52,6 @@ class RouterSpec:
 
 
 @dataclass(frozen=True)
-class Int8Models:
-    """A bank's candidates as OpenVINO models that compute in 8 bits, quantised when the bundle was made.
-
-    Parameters
-    ----------
-    models: by candidate, the model for whole slices (.xml); its weights lie beside it (.bin).
-    dice_lost: what the candidate that suffers most loses of its mean Dice against float32, on cases not trained on.
-    """
-
-    models: Mapping[str, Path]
-    dice_lost: float
-
-
-@dataclass(frozen=True)
 class CurvePoint:
     """One point of the quality-cost curve.
 
@@ -90,7 +76,9 @@ class Bundle:
     regions: named unions of label values for evaluation, e.g. `{"WT": (1, 2, 4)}`; empty means each label by itself.
     alpha: Eq. 4's weight of cost in the rule without a budget.
     cleaning: what is mended after the networks, in label values; None where labels stay as the networks gave them.
-    int8: the candidates in 8 bits; None where there are only the weights.
+    int8: OpenVINO models of candidates in 8 bits, for whole slices, by name: files .xml, weights beside them in .bin.
+    dice_lost: by lower precision (`bf16`, `int8`), mean Dice on labelled cases that the candidate which suffers most
+        loses against float32; measured when the bundle was made, and what is not there was not measured.
     facts: text for people (title, description, training data, licence, intended use, version).
     checksum: of bundle.json, and through it of every file; names caches.
     """
@@ -108,7 +96,8 @@ class Bundle:
     folder: Path | None = None
     checksum: str = ""
     cleaning: Cleaning | None = None
-    int8: Int8Models | None = None
+    int8: Mapping[str, Path] = field(default_factory=dict)
+    dice_lost: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def card(self) -> str:
@@ -212,15 +201,16 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
         folder=folder,
         checksum=checksum,
         cleaning=parse_cleaning(data.get("cleaning"), values, str(folder / DESCRIPTION_FILE)),
-        int8=None if data.get("int8") is None else _int8(data["int8"], checked),
+        int8=_int8(data.get("int8", {}), checked),
+        dice_lost={precision: float(lost) for precision, lost in data.get("dice_lost", {}).items()},
     )
 
 
-def _int8(data: Mapping[str, Any], checked: Callable[[str], Path]) -> Int8Models:
-    models = {name: checked(file) for name, file in data["models"].items()}
+def _int8(files: Mapping[str, str], checked: Callable[[str], Path]) -> dict[str, Path]:
+    models = {name: checked(file) for name, file in files.items()}
     for path in models.values():
         checked(path.with_suffix(".bin").name)
-    return Int8Models(models, float(data["dice_lost"]))
+    return models
 
 
 def _input(data: Mapping[str, Any]) -> InputSpec:

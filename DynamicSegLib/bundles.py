@@ -128,7 +128,7 @@ def write_bundle(
                 save_weights(file, states[candidate.name], storage)
         if router_state is not None:
             save_weights(scratch / _file_of("router"), router_state, Storage.FLOAT32)
-        for name, model in ({} if bundle.int8 is None else bundle.int8.models).items():
+        for name, model in bundle.int8.items():
             for part in (model, model.with_suffix(".bin")):
                 shutil.copy(part, (scratch / _int8_file(name)).with_suffix(part.suffix))
         (scratch / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
@@ -189,11 +189,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
             "weights": _file_of("router"),
         },
         "cleaning": None if bundle.cleaning is None else bundle.cleaning.to_plain(),
-        "int8": None
-        if bundle.int8 is None
-        else {
-            "dice_lost": bundle.int8.dice_lost,
-            "models": {name: _int8_file(name) for name in bundle.int8.models},
-        },
+        "int8": {name: _int8_file(name) for name in bundle.int8},
+        "dice_lost": dict(bundle.dice_lost),
         "curve": [asdict(point) for point in bundle.curve],
     }

@@ -65,8 +65,7 @@ class CandidateExecution:
         if option not in self._compiled:
             name = self.bundle.bank.options[option]
             key = f"{self.bundle.checksum} {name} {self.setting}" if self.bundle.checksum else ""
-            int8 = None if self.bundle.int8 is None else self.bundle.int8.models.get(name)
-            network = Deferred(lambda: self._network(option), key, int8)
+            network = Deferred(lambda: self._network(option), key, self.bundle.int8.get(name))
             self._compiled[option] = self.backend.compile(network, self.bundle.bank.channels, self.size)
 
     def _network(self, option: int) -> "nn.Module":

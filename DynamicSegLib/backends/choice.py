@@ -2,7 +2,8 @@
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from DynamicSegLib.backends import openvino_models
@@ -14,10 +15,12 @@ from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.errors import BackendError
 
 BACKENDS = ("auto", "openvino", "torch")
-SMALLEST_AGREEMENT = 0.998
-"""bf16 is chosen by itself only where its labels reach this Dice against float32's."""
 LARGEST_LOSS = 0.002
-"""int8 is chosen by itself only where it loses no more than this of the Dice that float32 reaches on labelled cases."""
+"""A lower precision is chosen by itself only where it loses no more than this of float32's Dice on labelled cases."""
+SMALLEST_AGREEMENT = 0.998
+"""Where nobody measured that loss: only where its labels reach this Dice against float32's, on this machine."""
+SANE_AGREEMENT = 0.95
+"""Where the loss is known to be small: labels that agree less say that this machine computes something else."""
 
 DiceOf = Callable[[Backend, Backend, str], float | None]
 """Dice of a lower precision against float32 (exact backend, lower backend, machine): `agreement.Agreement.dice`."""
@@ -28,7 +31,7 @@ def choose_backend(
     device: str = "auto",
     precision: str = "auto",
     dice_of: DiceOf | None = None,
-    int8_loss: float | None = None,
+    dice_lost: Mapping[str, float] | None = None,
 ) -> Backend:
     """A backend by name, or the best one for this machine: CUDA where there is any, else OpenVINO, else torch.
 
@@ -38,11 +41,11 @@ def choose_backend(
     ----------
     backend: `auto`, `openvino` or `torch`.
     device: `auto`, `cpu`, `cuda` or `cuda:N`.
-    precision: `auto`, or one that the backend knows. `auto` is bf16 on OpenVINO or CUDA where the device computes it
-        natively and `dice_of` finds that it agrees; int8 on a CPU that has 8-bit arithmetic, but no bf16, where
-        `int8_loss` is small enough; else float32. `int8` runs on OpenVINO only.
-    dice_of: measures the agreement of two precisions; without it bf16 is not chosen by `auto`.
-    int8_loss: Dice that the networks' int8 models lose (`bundle.Int8Models`); None where there are none.
+    precision: `auto`, or one that the backend knows. `auto` is bf16 where the device (CPU with OpenVINO, GPU) computes
+        it natively, or int8 on a CPU that has 8-bit arithmetic and no bf16; float32 where they lose more than
+        `LARGEST_LOSS`, or their labels agree too little with float32's. `int8` runs on OpenVINO only.
+    dice_of: measures the agreement of two precisions; without it `auto` stays with float32.
+    dice_lost: by precision, Dice that the networks lose on labelled cases (`Bundle.dice_lost`); int8 needs to be there.
 
     Raises
     ------
@@ -54,63 +57,75 @@ def choose_backend(
         raise BackendError(f"Backend {backend!r} is unknown: expected one of {', '.join(BACKENDS)}.")
     if device not in ("auto", "cpu") and device.split(":")[0] != "cuda":
         raise BackendError(f"Device {device!r} is unknown: expected auto, cpu, cuda or cuda:N.")
+    check = _Check(dice_of, dice_lost or {})
     if backend == "openvino" or (backend == "auto" and precision == "int8"):
         if device not in ("auto", "cpu"):
             raise BackendError(f"OpenVINO runs on the CPU here, not on {device!r}: pass --backend torch.")
-        return _openvino(OpenvinoBackend, precision, "asked for", dice_of, int8_loss)
+        return _openvino(OpenvinoBackend, precision, "asked for", check)
     found = _cuda_device() if device == "auto" else None
     if found is not None:
-        return _torch("cuda", precision, f"found {found}", dice_of)
+        return _torch("cuda", precision, f"found {found}", check)
     reason = "no CUDA device was found" if device == "auto" else "asked for"
     if backend == "torch" or device not in ("auto", "cpu"):
-        return _torch("cpu" if device == "auto" else device, precision, reason, dice_of)
+        return _torch("cpu" if device == "auto" else device, precision, reason, check)
     if not openvino_is_installed():
         missing = f"openvino, several times faster, is not installed ({openvino_models.INSTALL})"
-        return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing, dice_of)
+        return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing, check)
     reason = f"the fastest installed for a CPU; {reason}"
-    return _openvino(_openvino_or_torch, precision, reason, dice_of, int8_loss)
+    return _openvino(_openvino_or_torch, precision, reason, check)
 
 
 _Make = Callable[[str, str], Backend]
 """A backend from a precision and the reason why it was chosen."""
 
 
+@dataclass(frozen=True)
+class _Check:
+    """Whether a lower precision may be used: see `choose_backend`."""
+
+    dice_of: DiceOf | None
+    dice_lost: Mapping[str, float]
+
+    def lower(self, precision: str, make: _Make, reason: str, machine: str, device: str) -> Backend:
+        """`precision`, native to `device`, where little is lost and its labels agree with float32's; else float32."""
+        lost = self.dice_lost.get(precision)
+        if lost is not None and lost > LARGEST_LOSS:
+            return make("fp32", f"{reason}; fp32, as {precision} loses {lost:.4f} Dice, more than {LARGEST_LOSS}")
+        if self.dice_of is None:
+            return make("fp32", f"{reason}; fp32, as nothing was given to check {precision} on")
+        dice = self.dice_of(make("fp32", ""), make(precision, ""), machine)
+        if dice is None:
+            return make("fp32", f"{reason}; fp32, as no structure was found on which {precision} could be checked")
+        bound = SMALLEST_AGREEMENT if lost is None else SANE_AGREEMENT
+        if dice < bound:
+            return make("fp32", f"{reason}; fp32, as {precision}'s Dice against it is {dice:.4f}, below {bound}")
+        why = f"native to {device}, with a Dice of {dice:.4f} against fp32"
+        known = "" if lost is None else f"; on labelled cases it loses {max(lost, 0.0):.4f} Dice"
+        return make(precision, f"{reason}; {precision}, {why}{known}")
+
+
 def _openvino_or_torch(precision: str, reason: str) -> Backend:
     return FallbackBackend(OpenvinoBackend(precision, reason), lambda: TorchBackend("cpu", "fp32", reason))
 
 
-def _torch(device: str, precision: str, reason: str, dice_of: DiceOf | None) -> Backend:
+def _torch(device: str, precision: str, reason: str, check: _Check) -> Backend:
     if precision == "auto" and device.startswith("cuda"):
         name = TorchBackend(device, "fp32", reason).device_name
         if name is not None:
-            return _agreeing(lambda *facts: TorchBackend(device, *facts), reason, dice_of, name, "this GPU")
+            return check.lower("bf16", lambda *facts: TorchBackend(device, *facts), reason, name, "this GPU")
     return TorchBackend(device, "fp32" if precision == "auto" else precision, reason)
 
 
-def _openvino(make: _Make, precision: str, reason: str, dice_of: DiceOf | None, int8_loss: float | None) -> Backend:
+def _openvino(make: _Make, precision: str, reason: str, check: _Check) -> Backend:
     if precision != "auto":
         return make(precision, reason)
+    machine = openvino_models.machine()
     if openvino_models.can_compute("BF16"):
-        return _agreeing(make, reason, dice_of, openvino_models.machine(), "this CPU")
+        return check.lower("bf16", make, reason, machine, "this CPU")
     reason = f"{reason}; this CPU has no bf16 of its own"
-    if int8_loss is None or not openvino_models.can_compute("INT8"):
-        return make("fp32", f"{reason}, so fp32")
-    lost = f"loses {max(int8_loss, 0.0):.4f} Dice on labelled cases"
-    if int8_loss > LARGEST_LOSS:
-        return make("fp32", f"{reason}, and int8 {lost}, more than {LARGEST_LOSS}, so fp32")
-    return make("int8", f"{reason}, and int8 {lost}, so int8")
-
-
-def _agreeing(make: _Make, reason: str, dice_of: DiceOf | None, machine: str, device: str) -> Backend:
-    """bf16, native to `device`, where its labels agree with float32's; else float32."""
-    if dice_of is None:
-        return make("fp32", f"{reason}; fp32, as nothing was given to check bf16 on")
-    dice = dice_of(make("fp32", ""), make("bf16", ""), machine)
-    if dice is None:
-        return make("fp32", f"{reason}; fp32, as no structure was found on which bf16 could be checked")
-    if dice < SMALLEST_AGREEMENT:
-        return make("fp32", f"{reason}; fp32, as bf16's Dice against it is {dice:.4f}, below {SMALLEST_AGREEMENT}")
-    return make("bf16", f"{reason}; bf16, native to {device}, with a Dice of {dice:.4f} against fp32")
+    if "int8" in check.dice_lost and openvino_models.can_compute("INT8"):
+        return check.lower("int8", make, reason, machine, "this CPU")
+    return make("fp32", f"{reason}, so fp32")
 
 
 def load_libraries(backend: str) -> None:

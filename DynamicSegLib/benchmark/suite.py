@@ -58,7 +58,7 @@ def ways(bundle: Path) -> list[Way]:
     """All that this machine can run a bundle's candidates in, what `auto` prefers last."""
     found = [Way("torch", "fp32")]
     if openvino_models.is_installed():
-        if load_bundle(bundle).int8 is not None:
+        if load_bundle(bundle).int8:
             found.append(Way("openvino", "int8"))
         found.append(Way("openvino", "fp32"))
         if openvino_models.can_compute("BF16"):

@@ -78,16 +78,20 @@ def extent_of(study: Study, bundle: Bundle) -> Extent:
     return Extent.whole(study.grid.shape[1:]) if whole else Extent.around(study.volumes)
 
 
-def _int8_loss(bundle: Bundle, setting: str, precision: str) -> float | None:
-    """What the bundle loses in int8; None where not all of its candidates have a model for it."""
-    models = {} if bundle.int8 is None or setting != "whole" else bundle.int8.models
-    lacking = [name for name in bundle.bank.options[1:] if name not in models]
+def _dice_lost(bundle: Bundle, setting: str, precision: str) -> Mapping[str, float]:
+    """What the bundle loses by precision; int8 only where all of its candidates have such models.
+
+    Raises
+    ------
+    BackendError: `precision` is int8, and a candidate has no such model.
+    """
+    lacking = [name for name in bundle.bank.options[1:] if name not in bundle.int8 or setting != "whole"]
     if lacking and precision == "int8":
         raise BackendError(
             f"Bundle {bundle.name!r} has no int8 model of {lacking[0]} (setting {setting!r}): choose precision fp32 or "
             "bf16."
         )
-    return None if lacking or bundle.int8 is None else bundle.int8.dice_lost
+    return {name: lost for name, lost in bundle.dice_lost.items() if name != "int8" or not lacking}
 
 
 def start_run(
@@ -123,7 +127,7 @@ def start_run(
         lambda each: method.make_execution(bundle, each, size, setting),
         f"{bundle.checksum} {setting}" if bundle.checksum else "",
     )
-    chosen = choose_backend(backend, device, precision, agreement.dice, _int8_loss(bundle, setting, precision))
+    chosen = choose_backend(backend, device, precision, agreement.dice, _dice_lost(bundle, setting, precision))
     # Decisions stay those of float32: the router takes a thousandth of the bank's time.
     exact = choose_backend(backend, device, "fp32")
     execution = method.make_execution(bundle, chosen, size, setting)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from DynamicSegLib.bank import Bank
-from DynamicSegLib.bundle import Bundle, CurvePoint, Int8Models, RouterSpec
+from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
 from DynamicSegLib.bundles import write_bundle
 from DynamicSegLib.errors import DynamicSegError
 from DynamicSegLib.evaluation.decisions import calibration, judge_decisions
@@ -20,7 +20,7 @@ from DynamicSegLib.routing import Prediction
 from DynamicSegLib.training.calibration import apply_calibration, fit_calibration
 from DynamicSegLib.training.card import CardFigures, model_card
 from DynamicSegLib.training.config import BundleConfig
-from DynamicSegLib.training.quantising import QuantisedBank
+from DynamicSegLib.training.precisions import Precisions
 from DynamicSegLib.training.task import Task
 from DynamicSegLib.training.validation import CaseValidation
 from DynamicSegLib.weights import load_weights
@@ -33,8 +33,7 @@ _LOGIT_LIMIT = 1e-4
 class Assembly:
     """A bank, its decision network, and what held-out cases say of them.
 
-    `reached`: what any plan reaches on each of them, with labels cleaned as the configuration says. `int8`: the bank in
-    8 bits, where it is wanted.
+    `reached`: what any plan reaches on each of them, with labels cleaned as the configuration says.
     """
 
     config: BundleConfig
@@ -44,7 +43,7 @@ class Assembly:
     validations: Sequence[CaseValidation]
     prices: Prices
     reached: Sequence[Reached]
-    int8: QuantisedBank | None = None
+    precisions: Precisions
 
     def write(self, report: Callable[[str], None] = lambda text: None) -> Bundle:
         """Calibrate, measure the curve, write the bundle with its model card, read it back."""
@@ -64,7 +63,8 @@ class Assembly:
             curve=tuple(CurvePoint(p.share, p.macs, p.predicted, p.measured) for p in points),
             facts=self.config.facts,
             cleaning=self.task.cleaning(self.config.cleaning),
-            int8=None if self.int8 is None else Int8Models(self.int8.models, self.int8.dice_lost),
+            int8=self.precisions.int8,
+            dice_lost=self.precisions.dice_lost,
         )
         costs = dict(zip(names, self.prices.options[1:], strict=True)) | {"(router)": self.prices.router}
         figures = self._figures(calibrated, names)
@@ -94,7 +94,7 @@ class Assembly:
             decisions=judge_decisions([v.plans[DYNAMIC] for v in held], overlaps, [v.voxel_ml for v in held]),
             calibration={name: calibration(calibrated, overlaps, index) for index, name in enumerate(names)},
             per_case={v.case: {name: score.dice for name, score in v.scores[DYNAMIC].items()} for v in held},
-            int8="" if self.int8 is None else self.int8.markdown(),
+            precisions=self.precisions.markdown(),
         )
 
 

@@ -12,8 +12,8 @@ from DynamicSegLib.evaluation.decisions import CalibrationBin, DecisionQuality
 class CardFigures:
     """What a validation found.
 
-    table: Markdown of `evaluation.tables`. per_case: Dice by structure. int8: Markdown of `quantising`, empty where the
-    bundle has no int8 models.
+    table: Markdown of `evaluation.tables`. per_case: Dice by structure. precisions: Markdown of `training.precisions`,
+    empty where they were not judged.
     """
 
     cases: Sequence[str]
@@ -22,7 +22,7 @@ class CardFigures:
     decisions: DecisionQuality
     calibration: Mapping[str, Sequence[CalibrationBin]]
     per_case: Mapping[str, Mapping[str, float]]
-    int8: str = ""
+    precisions: str = ""
 
 
 def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures, training: Mapping[str, str]) -> str:
@@ -38,7 +38,7 @@ def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures,
         _costs(bundle, prices),
         _validation(figures),
         _decisions(figures),
-        _int8(figures),
+        _precisions(figures),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
@@ -126,14 +126,14 @@ def _decisions(figures: CardFigures) -> str:
     return "\n".join(lines)
 
 
-def _int8(figures: CardFigures) -> str:
-    if not figures.int8:
+def _precisions(figures: CardFigures) -> str:
+    if not figures.precisions:
         return ""
     lines = [
-        "## In 8 bits",
+        "## In lower precision",
         "",
-        "The same cases, every second slice, each network on all of them, labels not cleaned:",
+        "The same cases, every second slice, each option on all of them, labels not cleaned:",
         "",
-        figures.int8,
+        figures.precisions,
     ]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ candidates achieve on cases they did not see. The decision network of fold k lea
 overlaps and is validated, with bank k, on fold k. Finished stages are found on disk and not run again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,9 +25,17 @@ from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, export_bank, read_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder
 from DynamicSegLib.training.measuring import measure_cases
-from DynamicSegLib.training.quantising import Judged, QuantisedBank, judge
+from DynamicSegLib.training.precisions import DiceByPrecision, Precisions, joined
 from DynamicSegLib.training.sources import cases_in, chosen_cases
-from DynamicSegLib.training.stages import Report, assemble, class_cleaning, class_structures, quantise_on
+from DynamicSegLib.training.stages import (
+    Report,
+    assemble,
+    class_cleaning,
+    class_structures,
+    judged,
+    quantised,
+    require_precisions,
+)
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.validation import CaseValidation, Validator
 from DynamicSegLib.weights import Storage, save_weights
@@ -61,7 +69,9 @@ class CrossValidation:
         self.bank_config = read_config(config.bank, BankConfig)
         self.decision_config = read_config(config.decision, DecisionConfig)
         self.structures = class_structures(read_task(self.decision_config.task))
-        self.cleaning = class_cleaning(read_config(config.bundle, BundleConfig))
+        bundle = read_config(config.bundle, BundleConfig)
+        require_precisions(bundle)
+        self.cleaning = class_cleaning(bundle)
         self.folds = Folds.of(config.cache, config.cases, config.held_out)
 
     def bank(self, held_out: int | None) -> Bank:
@@ -142,23 +152,21 @@ class CrossValidation:
         _, results = self.validate(Variant(alpha=self.decision_config.alpha))
         config = read_config(self.config.bundle, BundleConfig)
         validator = self._validator(None, Variant(alpha=config.alpha))
-        return assemble(config, validator, results, self.report, self._int8(config.int8_slices))
+        return assemble(config, validator, results, self.report, self._precisions(config))
 
-    def _int8(self, count: int) -> QuantisedBank | None:
-        """The final bank in 8 bits; each fold's, quantised in the same way, is judged on the cases held out."""
-        if not count:
-            return None
-        judged: dict[str, list[Judged]] = {}
+    def _precisions(self, config: BundleConfig) -> Precisions:
+        """The final bank in lower precision; each fold's, made in the same way, is judged on the cases held out."""
+        scores: DiceByPrecision = {}
         for fold in self.folds.held_out:
-            self.report(f"fold{fold}: quantising to int8")
             cases = open_cases(self.config.cache, self._names(fold))
-            for name, found in judge(self.bank(fold), self._quantised(fold, count), cases, self.structures).items():
-                judged.setdefault(name, []).extend(found)
-        return QuantisedBank(self._quantised(None, count), judged)
+            int8 = self._quantised(config, fold)
+            scores = joined(scores, judged(config, self.bank(fold), int8, cases, self.report))
+        return Precisions(self._quantised(config, None), scores)
 
-    def _quantised(self, held_out: int | None, count: int) -> dict[str, Path]:
+    def _quantised(self, config: BundleConfig, held_out: int | None) -> Mapping[str, Path]:
         data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
-        return quantise_on(self.bank(held_out), data, count, fold_folder(self.config.output, held_out) / "int8")
+        folder = fold_folder(self.config.output, held_out) / "int8"
+        return quantised(config, self.bank(held_out), data, folder, self.report)
 
     def _validator(self, held_out: int | None, variant: Variant) -> Validator:
         bank, folder = self.decide(held_out, variant)

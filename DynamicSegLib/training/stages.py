@@ -24,7 +24,14 @@ from DynamicSegLib.training.decision_run import DecisionRun
 from DynamicSegLib.training.distribution import join_processes, require_one_process
 from DynamicSegLib.training.export import export_bank, read_bank
 from DynamicSegLib.training.measuring import measure_cases
-from DynamicSegLib.training.quantising import QuantisedBank, calibration_slices, judge, quantise_bank
+from DynamicSegLib.training.precisions import (
+    DiceByPrecision,
+    Precisions,
+    calibration_slices,
+    judge,
+    quantise_bank,
+    require_packages,
+)
 from DynamicSegLib.training.sources import cases_in, chosen_cases
 from DynamicSegLib.training.task import Task, read_task
 from DynamicSegLib.training.validation import CaseValidation, Validator
@@ -86,24 +93,43 @@ def _held_out(config: BundleConfig) -> list[CachedCase]:
 
 def make_bundle(config: BundleConfig, device: torch.device, report: Report) -> Bundle:
     """Validate, calibrate and write a bundle."""
+    require_precisions(config)
     validator, held_out = validate(config, device, report)
-    return assemble(config, validator, held_out, report, _int8(config, validator, report))
+    return assemble(config, validator, held_out, report, _precisions(config, validator, report))
 
 
-def _int8(config: BundleConfig, validator: Validator, report: Report) -> QuantisedBank | None:
-    if not config.int8_slices:
-        return None
-    report("quantising to int8")
+def require_precisions(config: BundleConfig) -> None:
+    """TrainingError where a package is missing that the bundle will ask for."""
+    if config.judge_precisions or config.int8_slices:
+        require_packages(bool(config.int8_slices))
+
+
+def _precisions(config: BundleConfig, validator: Validator, report: Report) -> Precisions:
     every = {row.fold for row in chosen_cases(DataConfig(config.cache, config.cases))}
     seen = DataConfig(config.cache, config.cases, tuple(sorted(every - set(config.folds))))
-    models = quantise_on(validator.bank, seen, config.int8_slices, config.validation / "int8")
-    return QuantisedBank(models, judge(validator.bank, models, _held_out(config), validator.structures))
+    int8 = quantised(config, validator.bank, seen, config.validation / "int8", report)
+    return Precisions(int8, judged(config, validator.bank, int8, _held_out(config), report))
 
 
-def quantise_on(bank: Bank, data: DataConfig, count: int, folder: Path) -> dict[str, Path]:
-    """`quantising.quantise_bank` on `count` slices of the cases of `data`."""
+def quantised(config: BundleConfig, bank: Bank, data: DataConfig, folder: Path, report: Report) -> Mapping[str, Path]:
+    """The bank in int8, calibrated on the cases of `data`; empty where `config` does not ask for it."""
+    if not config.int8_slices:
+        return {}
+    report(f"{folder}: quantising to int8")
     cases = open_cases(data.cache, [row.case for row in chosen_cases(data)])
-    return quantise_bank(bank, calibration_slices(cases, count), folder)
+    return quantise_bank(bank, calibration_slices(cases, config.int8_slices), folder)
+
+
+def judged(
+    config: BundleConfig, bank: Bank, int8: Mapping[str, Path], cases: Sequence[CachedCase], report: Report
+) -> DiceByPrecision:
+    """What lower precisions reach on cases that the bank did not see; empty where `config` does not ask for it."""
+    if not config.judge_precisions:
+        return {}
+    report(f"judging precisions on {len(cases)} cases")
+    task = read_task(config.task)
+    bundle = Bundle(config.name, config.method, task.input, task.labels, bank, None, int8=int8)
+    return judge(bundle, cases, class_structures(task))
 
 
 def assemble(
@@ -111,14 +137,14 @@ def assemble(
     validator: Validator,
     held_out: Sequence[CaseValidation],
     report: Report,
-    int8: QuantisedBank | None = None,
+    precisions: Precisions,
 ) -> Bundle:
     """Write the bundle of `validator`'s bank and network with the figures of `held_out`."""
     task = read_task(config.task)
     network = validator.network.cpu()
     prices = replace(validator, network=network).prices(task.input.size)
     reached = [validator.reached(held) for held in held_out]
-    return Assembly(config, task, validator.bank, network, held_out, prices, reached, int8).write(report)
+    return Assembly(config, task, validator.bank, network, held_out, prices, reached, precisions).write(report)
 
 
 def compare_budget_rules(config: BundleConfig, device: torch.device, report: Report) -> list[RuleRow]:

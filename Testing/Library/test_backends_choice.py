@@ -18,9 +18,9 @@ def openvino_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_cuda_device", lambda: None)
 
 
-def agreeing(dice: float | None):  # type: ignore[no-untyped-def]
+def agreeing(dice: float | None, precision: str = "bf16"):  # type: ignore[no-untyped-def]
     def dice_of(exact: Backend, lower: Backend, machine: str) -> float | None:
-        assert (exact.facts.precision, lower.facts.precision) == ("fp32", "bf16")
+        assert (exact.facts.precision, lower.facts.precision) == ("fp32", precision)
         return dice
 
     return dice_of
@@ -49,6 +49,7 @@ def test_asking_for_openvino_where_it_is_absent_says_how_to_install_it(monkeypat
         (True, choice.SMALLEST_AGREEMENT, "bf16", "native"),
         (True, 0.9979, "fp32", "0.9979, below 0.998"),
         (True, None, "fp32", "no structure was found"),
+        (False, 1.0, "fp32", "no bf16 of its own, so fp32"),
     ],
 )
 def test_bf16_is_chosen_only_where_it_is_native_and_agrees(
@@ -63,22 +64,26 @@ def test_bf16_is_chosen_only_where_it_is_native_and_agrees(
 @needs_openvino
 @pytest.mark.usefixtures("openvino_is_there")
 @pytest.mark.parametrize(
-    ("units", "loss", "precision", "words"),
+    ("units", "lost", "dice", "precision", "words"),
     [
-        ({"INT8"}, 0.0004, "int8", "no bf16 of its own, and int8 loses 0.0004 Dice"),
-        ({"INT8"}, -0.001, "int8", "int8 loses 0.0000 Dice"),
-        ({"INT8"}, choice.LARGEST_LOSS, "int8", "so int8"),
-        ({"INT8"}, 0.0021, "fp32", "int8 loses 0.0021 Dice on labelled cases, more than 0.002"),
-        ({"INT8"}, None, "fp32", "no bf16 of its own, so fp32"),
-        (set(), 0.0, "fp32", "no bf16 of its own, so fp32"),
-        ({"INT8", "BF16"}, 0.0, "bf16", "native"),
+        ({"INT8", "BF16"}, {"bf16": 0.0004, "int8": 0.0}, 0.983, "bf16", "on labelled cases it loses 0.0004 Dice"),
+        ({"INT8", "BF16"}, {"bf16": choice.LARGEST_LOSS}, 0.983, "bf16", "native"),
+        ({"INT8", "BF16"}, {"bf16": 0.0021}, 1.0, "fp32", "bf16 loses 0.0021 Dice, more than 0.002"),
+        ({"INT8", "BF16"}, {"bf16": 0.0}, 0.94, "fp32", "0.9400, below 0.95"),
+        ({"INT8", "BF16"}, {"int8": 0.0}, 0.983, "fp32", "0.9830, below 0.998"),
+        ({"INT8"}, {"bf16": 0.0, "int8": -0.001}, 0.983, "int8", "on labelled cases it loses 0.0000 Dice"),
+        ({"INT8"}, {"int8": 0.0021}, 1.0, "fp32", "int8 loses 0.0021 Dice, more than 0.002"),
+        ({"INT8"}, {"int8": 0.0}, 0.94, "fp32", "int8's Dice against it is 0.9400, below 0.95"),
+        ({"INT8"}, {"bf16": 0.0}, 1.0, "fp32", "no bf16 of its own, so fp32"),
+        (set(), {"int8": 0.0}, 1.0, "fp32", "no bf16 of its own, so fp32"),
     ],
 )
-def test_without_bf16_int8_is_chosen_only_where_it_is_native_and_loses_little(
-    monkeypatch: pytest.MonkeyPatch, units: set[str], loss: float | None, precision: str, words: str
+def test_the_lowest_native_precision_is_chosen_that_loses_little_and_is_sane_here(
+    monkeypatch: pytest.MonkeyPatch, units: set[str], lost: dict[str, float], dice: float, precision: str, words: str
 ) -> None:
     monkeypatch.setattr(openvino_models, "can_compute", lambda kind: kind in units)
-    facts = choose_backend(dice_of=agreeing(1.0), int8_loss=loss).facts
+    asked = "bf16" if "BF16" in units else "int8"
+    facts = choose_backend(dice_of=agreeing(dice, asked), dice_lost=lost).facts
     assert (facts.name, facts.precision) == ("openvino", precision)
     assert words in facts.reason
 

@@ -1,4 +1,4 @@
-"""int8: made by NNCF when a bundle is made, judged on cases not trained on, run later without NNCF and torch."""
+"""Lower precisions: int8 made by NNCF with the bundle, all of them judged on labelled cases, run later without NNCF."""
 
 import shutil
 from dataclasses import replace
@@ -16,14 +16,23 @@ from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.base import Deferred
 from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
 from DynamicSegLib.bank import Bank, Candidate
-from DynamicSegLib.bundle import Bundle, Int8Models, read_bundle
+from DynamicSegLib.bundle import Bundle, Label, read_bundle
 from DynamicSegLib.bundles import write_bundle
 from DynamicSegLib.errors import BackendError, BundleError, TrainingError
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.methods.registry import start_run
+from DynamicSegLib.networks.classes import ClassesOnly
 from DynamicSegLib.networks.registry import build_network
-from DynamicSegLib.training import quantising
-from DynamicSegLib.training.quantising import Judged, QuantisedBank, calibration_slices, judge, quantise_bank
+from DynamicSegLib.study import InputSpec
+from DynamicSegLib.training import precisions
+from DynamicSegLib.training.precisions import (
+    Precisions,
+    calibration_slices,
+    joined,
+    judge,
+    quantise_bank,
+    require_packages,
+)
 from DynamicSegLib.weights import Storage, load_weights, save_weights
 from Testing.Library.training_cases import tiny_cache
 from Testing.tiny import write_tiny_bundle
@@ -57,7 +66,7 @@ def quantised(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     states = {c.name: load_weights(c.weights) for c in bundle.bank.candidates if c.weights is not None}
     assert bundle.router is not None and bundle.router.weights is not None
     router = load_weights(bundle.router.weights)
-    described = replace(bundle, int8=Int8Models(models, 0.0004))
+    described = replace(bundle, int8=models, dice_lost={"int8": 0.0004})
     return write_bundle(folder / "tiny", described, states, router, "# Tiny", Storage.FLOAT32)
 
 
@@ -73,7 +82,7 @@ def test_int8_computes_in_8_bits_at_any_size_and_differs_little(
     seen: list[object] = []
     runner = openvino_models.runner
     monkeypatch.setattr(openvino_models, "runner", lambda model: seen.append(model) or runner(model))
-    exact = Deferred(lambda: quantising._network(bank.candidates[0]))
+    exact = Deferred(lambda: ClassesOnly(bank.candidates[0].build()))
     for size in ((24, 32), (40, 16)):
         slices = np.random.default_rng(1).normal(size=(4, 2, *size)).astype(np.float32)
         (found,) = OpenvinoBackend("int8", "").compile(Deferred(no_network, "tiny", models["S"]), 2, size)(slices)
@@ -92,14 +101,16 @@ def test_int8_computes_in_8_bits_at_any_size_and_differs_little(
 def test_models_that_are_there_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = tiny_bank(tmp_path / "bank")
     first = quantise_bank(bank, SLICES, tmp_path / "int8")
-    monkeypatch.setattr(quantising, "_network", lambda candidate: no_network())
+    monkeypatch.setattr(Candidate, "build", lambda *_: no_network())
     assert quantise_bank(bank, SLICES, tmp_path / "int8") == first
 
 
-def test_without_nncf_it_says_what_to_install_or_to_leave_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantising, "find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match=r"pip install 'DynamicSeg\[int8\]', or set int8_slices to 0"):
-        quantise_bank(tiny_bank(tmp_path), SLICES, tmp_path / "int8")
+def test_missing_packages_are_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_packages(int8=True)
+    monkeypatch.setattr(precisions, "find_spec", lambda name: None if name == "nncf" else name)
+    require_packages(int8=False)
+    with pytest.raises(TrainingError, match=r"nncf, .* pip install 'DynamicSeg\[int8\]', or set .* int8_slices to 0"):
+        require_packages(int8=True)
 
 
 def test_calibration_slices_are_of_all_cases_and_hold_something(tmp_path: Path) -> None:
@@ -110,35 +121,43 @@ def test_calibration_slices_are_of_all_cases_and_hold_something(tmp_path: Path) 
     assert len({each.tobytes() for each in slices}) > len(cases)
 
 
-def test_it_is_judged_on_every_case_by_structure_and_precision(tmp_path: Path) -> None:
+def test_every_case_is_judged_by_candidate_precision_and_structure(tmp_path: Path) -> None:
     cases = tiny_cache(tmp_path)
     bank = tiny_bank(tmp_path / "bank")
     models = quantise_bank(bank, calibration_slices(cases, 8), tmp_path / "int8")
-    judged = judge(bank, models, cases, Structures({"WT": (1, 2), "TC": (2,)}))
-    assert list(judged) == ["S"] and len(judged["S"]) == len(cases)
-    for each in judged["S"]:
-        assert set(each.exact) == set(each.lower) == {"WT", "TC"}
-        assert all(0 <= dice <= 1 for dice in (*each.exact.values(), *each.lower.values()))
-    assert judged["S"][0].exact != judged["S"][0].lower
+    labels = (Label(1, "outer", (255, 0, 0)), Label(2, "inner", (0, 255, 0)))
+    bundle = Bundle("tiny", "med-danet", InputSpec(("a", "b"), size=(24, 24)), labels, bank, None, int8=models)
+    scores = judge(bundle, cases, Structures({"WT": (1, 2), "TC": (2,)}))
+    lower = ["bf16", "int8"] if openvino_models.can_compute("BF16") else ["int8"]
+    assert list(scores) == ["S"] and list(scores["S"]) == ["fp32", *lower]
+    for found in scores["S"].values():
+        assert len(found) == len(cases)
+        assert all(set(each) == {"WT", "TC"} and all(0 <= dice <= 1 for dice in each.values()) for each in found)
+    assert scores["S"]["fp32"] != scores["S"]["int8"]
+    assert list(Precisions(scores=scores).dice_lost) == lower
 
 
 def test_what_is_lost_is_that_of_the_candidate_that_suffers_most() -> None:
-    mild = [
-        Judged({"WT": 0.9, "TC": 0.8}, {"WT": 0.9, "TC": 0.79}),
-        Judged({"WT": 0.7, "TC": 0.6}, {"WT": 0.7, "TC": 0.6}),
-    ]
-    better = [Judged({"WT": 0.5, "TC": 0.5}, {"WT": 0.6, "TC": 0.5})]
-    bank = QuantisedBank({}, {"S": mild, "L": better})
-    assert bank.dice_lost == pytest.approx(0.0025)
-    assert "| S, int8 | 0.8000 | 0.6950 |" in bank.markdown()
-    assert QuantisedBank({}, {"L": better}).dice_lost == pytest.approx(-0.05)
+    good, bad, worse = {"WT": 0.9, "TC": 0.8}, {"WT": 0.7, "TC": 0.6}, {"WT": 0.9, "TC": 0.79}
+    better = {"S": {"fp32": [bad], "bf16": [good]}}
+    mixed = {"S": {"fp32": [good, bad], "bf16": [worse, bad]}, "L": {"fp32": [bad], "bf16": [good]}}
+    assert Precisions(scores=mixed).dice_lost == {"bf16": pytest.approx(0.0025)}
+    assert Precisions(scores=better).dice_lost == {"bf16": pytest.approx(-0.2)}
+    assert "| S, bf16 | 0.8000 | 0.6950 |" in Precisions(scores=mixed).markdown()
+    assert Precisions().dice_lost == {} and Precisions().markdown() == ""
+
+
+def test_folds_are_judged_together() -> None:
+    one, other = ({"S": {"fp32": [{"WT": dice}], "bf16": [{"WT": dice - 0.1}]}} for dice in (0.9, 0.7))
+    assert joined({}, one) == one
+    assert joined(one, other)["S"]["fp32"] == [{"WT": 0.9}, {"WT": 0.7}]
 
 
 def test_a_bundle_carries_its_int8_models_and_runs_them_without_building_a_network(
     quantised: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert quantised.int8 is not None and quantised.int8.dice_lost == 0.0004
-    assert {path.name for path in quantised.int8.models.values()} == {"s-int8.xml", "l-int8.xml"}
+    assert quantised.dice_lost == {"int8": 0.0004}
+    assert {path.name for path in quantised.int8.values()} == {"s-int8.xml", "l-int8.xml"}
     monkeypatch.setattr(Candidate, "build", lambda *_: no_network())
     run = start_run(tiny_study(), quantised, precision="int8")
     for _ in run.execute(run.plan()):
@@ -156,9 +175,8 @@ def test_auto_takes_a_bundles_int8_where_there_is_no_bf16(quantised: Bundle, mon
 
     assert chosen(quantised) == "int8"
     assert chosen(quantised, "window") == "fp32"
-    assert chosen(replace(quantised, int8=None)) == "fp32"
-    one = replace(quantised.int8, models={"S": quantised.int8.models["S"]})
-    assert chosen(replace(quantised, int8=one)) == "fp32"
+    assert chosen(replace(quantised, int8={"S": quantised.int8["S"]})) == "fp32"
+    assert chosen(replace(quantised, dice_lost={})) == "fp32"
 
 
 def test_int8_of_a_bundle_without_such_models_is_refused(tmp_path: Path) -> None:
