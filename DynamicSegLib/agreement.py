@@ -1,4 +1,4 @@
-"""Whether a lower precision may be used: how well its labels agree with those of float32 on slices of a real study."""
+"""Whether a lower precision is sound on this machine: how well its labels agree with float32's on slices of a study."""
 
 import hashlib
 import json

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.cli import train
 from DynamicSegLib.errors import TrainingError
@@ -34,7 +35,7 @@ def write(path: Path, content: dict[str, object]) -> str:
     return str(path)
 
 
-def write_configs(folder: Path) -> Path:
+def write_configs(folder: Path, **of_bundle: object) -> Path:
     """Configurations of a run of seconds below `folder`; returns that of the folds."""
     tiny_cache(folder)
     data = {"cache": str(folder / "cache"), "cases": str(folder / "cases.csv")}
@@ -57,6 +58,7 @@ def write_configs(folder: Path) -> Path:
         "task": task,
         "facts": {"title": "Squares"},
         "training": {"Training": "A test."},
+        **of_bundle,
     }
     folds = {
         **data,
@@ -84,7 +86,7 @@ def test_the_command_knows_every_layout() -> None:
 def test_the_command_goes_from_a_cache_to_a_bundle_and_does_not_repeat_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_configs(tmp_path)
+    path = write_configs(tmp_path, judge_precisions=openvino_models.is_installed())
     assert run_command("folds", "--config", str(path), "--device", "cpu") == 0
     bundle = load_bundle(tmp_path / "bundles" / "squares")
     assert bundle.bank.options == ("skip", "S", "L")
@@ -92,6 +94,9 @@ def test_the_command_goes_from_a_cache_to_a_bundle_and_does_not_repeat_itself(
     assert bundle.curve and set(bundle.curve[-1].measured) == {"WT", "TC"}
     assert bundle.card.startswith("# Squares\n")
     assert "case0" in bundle.card and "Research only" in bundle.card
+    if openvino_models.is_installed():
+        assert set(bundle.dice_lost) == ({"bf16"} if openvino_models.can_compute("BF16") else set())
+        assert "| L, fp32 |" in bundle.card
 
     def fail(*_: object) -> None:
         raise AssertionError("a finished stage ran again")
