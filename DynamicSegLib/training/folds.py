@@ -159,8 +159,8 @@ class CrossValidation:
         scores: DiceByPrecision = {}
         for fold in self.folds.held_out:
             cases = open_cases(self.config.cache, self._names(fold))
-            int8 = self._quantised(config, fold)
-            scores = joined(scores, judged(config, self.bank(fold), int8, cases, self.report))
+            int8, folder = self._quantised(config, fold), fold_folder(self.config.output, fold)
+            scores = joined(scores, judged(config, self.bank(fold), int8, cases, folder, self.report))
         return Precisions(self._quantised(config, None), scores)
 
     def _quantised(self, config: BundleConfig, held_out: int | None) -> Mapping[str, Path]:

@@ -1,5 +1,6 @@
 """The stages of training as functions: what the command line and the cross-validation both call."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.budget_rules import HeldOut, RuleRow, compare_rules
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
+from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.training.assembly import Assembly, calibrated_each, load_decision_network
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.cache import CachedCase, open_case, open_cases
@@ -108,7 +110,7 @@ def _precisions(config: BundleConfig, validator: Validator, report: Report) -> P
     every = {row.fold for row in chosen_cases(DataConfig(config.cache, config.cases))}
     seen = DataConfig(config.cache, config.cases, tuple(sorted(every - set(config.folds))))
     int8 = quantised(config, validator.bank, seen, config.validation / "int8", report)
-    return Precisions(int8, judged(config, validator.bank, int8, _held_out(config), report))
+    return Precisions(int8, judged(config, validator.bank, int8, _held_out(config), config.validation, report))
 
 
 def quantised(config: BundleConfig, bank: Bank, data: DataConfig, folder: Path, report: Report) -> Mapping[str, Path]:
@@ -121,15 +123,27 @@ def quantised(config: BundleConfig, bank: Bank, data: DataConfig, folder: Path, 
 
 
 def judged(
-    config: BundleConfig, bank: Bank, int8: Mapping[str, Path], cases: Sequence[CachedCase], report: Report
+    config: BundleConfig,
+    bank: Bank,
+    int8: Mapping[str, Path],
+    cases: Sequence[CachedCase],
+    folder: Path,
+    report: Report,
 ) -> DiceByPrecision:
-    """What lower precisions reach on cases that the bank did not see; empty where `config` does not ask for it."""
+    """What lower precisions reach on cases that the bank did not see; empty where `config` does not ask for it.
+
+    Kept in `folder`; what is there already is read.
+    """
     if not config.judge_precisions:
         return {}
-    report(f"judging precisions on {len(cases)} cases")
-    task = read_task(config.task)
-    bundle = Bundle(config.name, config.method, task.input, task.labels, bank, None, int8=int8)
-    return judge(bundle, cases, class_structures(task))
+    path = folder / ("precisions-int8.json" if int8 else "precisions.json")
+    if not path.is_file():
+        report(f"{folder}: judging precisions")
+        task = read_task(config.task)
+        bundle = Bundle(config.name, config.method, task.input, task.labels, bank, None, int8=int8)
+        write_text_whole(path, json.dumps(judge(bundle, cases, class_structures(task))) + "\n")
+    found: DiceByPrecision = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def assemble(
