@@ -60,7 +60,8 @@ def choose_backend(
     check = _Check(dice_of, dice_lost or {})
     if backend == "openvino" or (backend == "auto" and precision == "int8"):
         if device not in ("auto", "cpu"):
-            raise BackendError(f"OpenVINO runs on the CPU here, not on {device!r}: pass --backend torch.")
+            instead = "choose precision fp32 or bf16" if precision == "int8" else "pass --backend torch"
+            raise BackendError(f"OpenVINO runs on the CPU here, not on {device!r}: {instead}.")
         return _openvino(OpenvinoBackend, precision, "asked for", check)
     found = _cuda_device() if device == "auto" else None
     if found is not None:

@@ -69,9 +69,7 @@ class CrossValidation:
         self.bank_config = read_config(config.bank, BankConfig)
         self.decision_config = read_config(config.decision, DecisionConfig)
         self.structures = class_structures(read_task(self.decision_config.task))
-        bundle = read_config(config.bundle, BundleConfig)
-        require_precisions(bundle)
-        self.cleaning = class_cleaning(bundle)
+        self.cleaning = class_cleaning(read_config(config.bundle, BundleConfig))
         self.folds = Folds.of(config.cache, config.cases, config.held_out)
 
     def bank(self, held_out: int | None) -> Bank:
@@ -157,7 +155,7 @@ class CrossValidation:
     def _precisions(self, config: BundleConfig) -> Precisions:
         """The final bank in lower precision; each fold's, made in the same way, is judged on the cases held out."""
         scores: DiceByPrecision = {}
-        for fold in self.folds.held_out:
+        for fold in self.folds.held_out if config.judge_precisions else ():
             cases = open_cases(self.config.cache, self._names(fold))
             int8, folder = self._quantised(config, fold), fold_folder(self.config.output, fold)
             scores = joined(scores, judged(config, self.bank(fold), int8, cases, folder, self.report))
@@ -192,4 +190,5 @@ class CrossValidation:
 def cross_validate(config: FoldsConfig, device: torch.device, report: Callable[[str], None]) -> Bundle:
     """Everything: banks, cross-fitted overlaps, decision networks, validation, final networks, bundle."""
     require_one_process("A cross-validation")
+    require_precisions(read_config(config.bundle, BundleConfig))
     return CrossValidation(config, device, report).bundle()

@@ -104,8 +104,10 @@ def test_a_precision_that_was_asked_for_is_not_questioned() -> None:
 
 @needs_openvino
 def test_openvino_on_cuda_is_refused() -> None:
-    with pytest.raises(BackendError, match="OpenVINO runs on the CPU"):
+    with pytest.raises(BackendError, match="OpenVINO runs on the CPU here, not on 'cuda': pass --backend torch"):
         choose_backend("openvino", "cuda")
+    with pytest.raises(BackendError, match="not on 'cuda': choose precision fp32 or bf16"):
+        choose_backend("auto", "cuda", "int8")
 
 
 @pytest.mark.parametrize(("backend", "device"), [("onnx", "auto"), ("auto", "tpu"), ("torch", "cpu:0")])
