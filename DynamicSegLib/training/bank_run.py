@@ -57,6 +57,14 @@ class BankRun(TrainingRun):
         """See `TrainingRun`."""
         return self.schedule.rate(step)
 
+    @property
+    def shape(self) -> tuple[int, tuple[int, int]]:
+        """See `TrainingRun`."""
+        early = self.config.progressive
+        if early is not None and self.step < early.until * self.config.steps:
+            return early.batch, early.size
+        return super().shape
+
     def one_step(self, generator: np.random.Generator) -> dict[str, float]:
         """See `TrainingRun`; one loss for each candidate that still learns."""
         images, classes, seed = self.batch(generator)

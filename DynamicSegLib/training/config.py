@@ -11,7 +11,7 @@ from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.choices import Softmax
 from DynamicSegLib.methods.med_danet import METHOD
 from DynamicSegLib.training.augmentation import Augmentation
-from DynamicSegLib.training.schedule import Detachment
+from DynamicSegLib.training.schedule import Detachment, ProgressiveResizing
 from DynamicSegLib.weights import Storage
 
 T = TypeVar("T")
@@ -92,12 +92,14 @@ class BankConfig(RunConfig):
     Parameters
     ----------
     size: a random crop of 128 x 128 (setting 1), or the whole slice (setting 2).
+    progressive: other batches early in the schedule.
     compiled: compile the networks (a C++ compiler or a GPU is needed; 15 to 30 % faster on two cores).
     """
 
     candidates: tuple[CandidateConfig, ...]
     size: tuple[int, int] = (128, 128)
     batch: int = 16
+    progressive: ProgressiveResizing | None = None
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     detachment: Detachment = field(default_factory=Detachment)
     cross_entropy: float = 0.0

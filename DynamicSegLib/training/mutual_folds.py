@@ -31,6 +31,7 @@ from DynamicSegLib.training.mutual_config import MutualConfig, MutualFoldsConfig
 from DynamicSegLib.training.mutual_run import export_part
 from DynamicSegLib.training.mutual_stages import Report, make_query_table, train_mutual
 from DynamicSegLib.training.sources import chosen_cases
+from DynamicSegLib.training.stages import require_precisions
 
 
 class MutualFolds:
@@ -138,4 +139,5 @@ class MutualFolds:
 def cross_validate_mutual(config: MutualFoldsConfig, device: torch.device, report: Report) -> Bundle:
     """Everything: slimmable networks, query table, comparison, decision networks, bundle."""
     require_one_process("The cross-validation")
+    require_precisions(read_config(config.bundle, BundleConfig))
     return MutualFolds(config, device, report).bundle()

@@ -102,13 +102,18 @@ class TrainingRun(ABC):
         """What stands in the log besides the learning rate and the step's values."""
         return {}
 
+    @property
+    def shape(self) -> tuple[int, tuple[int, int]]:
+        """How many slices this step's batch has, and their size."""
+        return self._config.batch, self._config.size
+
     def to_the_end(self) -> None:
         """All steps that are left."""
         config = self._config
         log = RunLog(config.output / "log.csv", self.step, config.steps)
         sums: dict[str, float] = {}
         while self.step < config.steps:
-            with clear_memory_errors(config.batch, config.size):
+            with clear_memory_errors(*self.shape):
                 values = self.advance()
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value / config.log_every
@@ -128,7 +133,7 @@ class TrainingRun(ABC):
 
     def batch(self, generator: np.random.Generator) -> tuple[Tensor, Tensor, int]:
         """Draw slices and augment them; see `augmented`."""
-        case, index = self.sampler.draw(self._config.batch, generator)
+        case, index = self.sampler.draw(self.shape[0], generator)
         return self.augmented(case, index, generator)
 
     def augmented(
@@ -141,7 +146,7 @@ class TrainingRun(ABC):
         seed = int(generator.integers(2**62))
         draws = Draws.seeded(seed, self.device)
         coded = self.pool.fetch(case, index)
-        images, classes = augment(coded, self._config.augmentation, self._config.size, draws)
+        images, classes = augment(coded, self._config.augmentation, self.shape[1], draws)
         return images.contiguous(memory_format=torch.channels_last), classes, seed
 
     def autocast(self) -> AbstractContextManager[Any]:

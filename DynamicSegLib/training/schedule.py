@@ -1,4 +1,4 @@
-"""The schedule of a run: learning rate step by step, and when candidates are detached."""
+"""The schedule of a run: learning rate and batch step by step, and when candidates are detached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,3 +35,19 @@ class Detachment:
     def learning(self, candidates: Sequence[str], step: int, steps: int) -> list[str]:
         """The candidates that still learn at `step`."""
         return [name for name in candidates if name not in self.names or step < self.at * steps]
+
+
+@dataclass(frozen=True)
+class ProgressiveResizing:
+    """Small batches of small crops up to the fraction `until` of the schedule, then those of the run.
+
+    Early steps learn what small crops show as well, several times faster.
+
+    Parameters
+    ----------
+    size: in pixels (row, column).
+    """
+
+    until: float
+    size: tuple[int, int]
+    batch: int

@@ -29,7 +29,7 @@ from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validat
 from DynamicSegLib.training.found_labels import results_folder
 from DynamicSegLib.training.position_run import train_position
 from DynamicSegLib.training.sources import chosen_cases
-from DynamicSegLib.training.stages import Report
+from DynamicSegLib.training.stages import Report, require_precisions
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.v2_config import PositionConfig, V2Config, V2FoldsConfig
 from DynamicSegLib.training.v2_judging import CaseFigures, judge, milliseconds_a_slice, table_markdown
@@ -56,6 +56,7 @@ class V2Folds:
 
     def run(self) -> str:
         """Everything. Returns Table 3a, Markdown, also left in `table.md`; the bundle is written on the way."""
+        require_precisions(read_config(self.config.bundle, BundleConfig))
         names = [name for name in VARIANTS if name == FULL or name in self.config.ablations]
         backend = choose_backend(device="cpu")
         where = f"{backend.facts.name} {backend.facts.precision}, CPU"

@@ -11,7 +11,7 @@ from DynamicSegLib.training.augmentation import Augmentation
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.config import BankConfig, CandidateConfig, DataConfig, OptimiserConfig
 from DynamicSegLib.training.export import export_bank, read_bank
-from DynamicSegLib.training.schedule import Detachment
+from DynamicSegLib.training.schedule import Detachment, ProgressiveResizing
 from Testing.Library.training_cases import tiny_cache
 
 CPU = torch.device("cpu")
@@ -76,6 +76,23 @@ def test_detached_candidates_stand_still_while_the_others_go_on(tmp_path: Path) 
     assert set(losses) == {"loss_L"}
     assert torch.equal(before["S"], run.learners["S"].network.encoder.stem.weight)  # type: ignore[union-attr,arg-type]
     assert not torch.equal(before["L"], networks_of(run)["L"].encoder.stem.weight)  # type: ignore[union-attr,arg-type]
+
+
+def test_small_crops_come_first_and_a_resumed_run_knows_where_it_is(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    early = ProgressiveResizing(0.5, (8, 8), 7)
+    run = BankRun(config_of(tmp_path, progressive=early), CPU)
+    seen = []
+
+    def notice(network: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        seen.append(tuple(inputs[0].shape))
+
+    networks_of(run)["L"].register_forward_pre_hook(notice)
+    for _ in range(4):
+        run.advance()
+    assert seen == [(7, 2, 8, 8)] * 3 + [(4, 2, 16, 16)]
+    run.save()
+    assert BankRun(config_of(tmp_path, progressive=early), CPU).shape == (4, (16, 16))
 
 
 def test_joint_training_gives_each_candidate_what_it_gets_alone(tmp_path: Path) -> None:

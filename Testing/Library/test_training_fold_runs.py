@@ -5,20 +5,24 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.networks.slimmable import FULL
 from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.networks.slimmable_unet import slimmable_unet2d
+from DynamicSegLib.training import precisions
 from DynamicSegLib.training.config import CandidateConfig, FoldsConfig, read_config
 from DynamicSegLib.training.export import export_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
 from DynamicSegLib.training.folds import CrossValidation
+from DynamicSegLib.training.mutual_config import MutualFoldsConfig
+from DynamicSegLib.training.mutual_folds import cross_validate_mutual
 from DynamicSegLib.training.v2_config import V2FoldsConfig
 from DynamicSegLib.training.v2_folds import V2Folds
-from Testing.Library import test_training_v2_folds
-from Testing.Library.test_training_folds import write_configs
+from Testing.Library import test_training_mutual_folds, test_training_v2_folds
+from Testing.Library.test_training_folds import write, write_configs
 
 CPU = torch.device("cpu")
 UNET = {"in_channels": 2, "out_channels": 3, "base": 4}
@@ -113,3 +117,20 @@ def test_the_second_method_starts_its_folds_there(tmp_path: Path, monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         V2Folds(config, CPU, lambda text: None).run()
     assert all(torch.equal(started[0][name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("method", ["v2", "mutual"])
+def test_a_package_that_the_bundle_needs_is_missed_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    module = {"v2": test_training_v2_folds, "mutual": test_training_mutual_folds}[method]
+    path = Path(module.write_configs(tmp_path))
+    bundle = tmp_path / "bundle.yaml"
+    write(bundle, {**yaml.safe_load(bundle.read_text(encoding="utf-8")), "judge_precisions": True})
+    monkeypatch.setattr(precisions, "find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match="openvino, .* is not installed"):
+        if method == "v2":
+            V2Folds(read_config(path, V2FoldsConfig), CPU, lambda text: None).run()
+        else:
+            cross_validate_mutual(read_config(path, MutualFoldsConfig), CPU, lambda text: None)
+    assert not (tmp_path / "run").exists()
