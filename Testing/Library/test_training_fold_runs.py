@@ -128,7 +128,7 @@ def test_a_package_that_the_bundle_needs_is_missed_before_anything_is_trained(
     bundle = tmp_path / "bundle.yaml"
     write(bundle, {**yaml.safe_load(bundle.read_text(encoding="utf-8")), "judge_precisions": True})
     monkeypatch.setattr(precisions, "find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match="openvino, .* is not installed"):
+    with pytest.raises(TrainingError, match=r"openvino, .* is not installed"):
         if method == "v2":
             V2Folds(read_config(path, V2FoldsConfig), CPU, lambda text: None).run()
         else:
