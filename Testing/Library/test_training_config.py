@@ -27,7 +27,6 @@ SMALLEST = {"output": "out", "data": {"cache": "c", "cases": "l"}, "candidates":
         ("paper-bank", BankConfig),
         ("paper-decision", DecisionConfig),
         ("small-bank", BankConfig),
-        ("small-bank-strong", BankConfig),
         ("small-decision", DecisionConfig),
         ("gpu-bank", BankConfig),
         ("gpu-decision", DecisionConfig),
