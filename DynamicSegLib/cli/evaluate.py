@@ -10,7 +10,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "evaluate",
         help="Dice and Hausdorff distance against a reference",
-        description="Dice and 95 %% Hausdorff distance (mm) of WT, TC and ET where both volumes hold no labels but 1, "
+        description="Dice and 95 % Hausdorff distance (mm) of WT, TC and ET where both volumes hold no labels but 1, "
         "2 and 4, of each label otherwise. A structure that is empty in both scores 1 and 0 mm, in one of them 0 and "
         "373.13 mm, as in the BraTS challenges.",
     )

@@ -34,8 +34,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_stage(stages, "v2-folds", _v2_folds, "cross-validate Med-DANet V2 and its ablations, and write the bundle")
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
-    _add_cleaning(stages)
-    _add_stage(stages, "budgets", _budgets, "compare ways to spend a budget on held-out cases: table and figure")
+    cleaning = "try thresholds of cleaning (islands, labels that a case may lack) on held-out cases: tables"
+    budgets = "compare ways to spend a budget on held-out cases: table and figure"
+    for parser in (
+        _add_stage(stages, "cleaning", _cleaning, cleaning),
+        _add_stage(stages, "budgets", _budgets, budgets),
+    ):
+        parser.add_argument(
+            "--folds", action="store_true", help="FILE configures a cross-validation (train folds), not a bundle"
+        )
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
     _add_stage(stages, "query-table", _query_table, "measure every configuration of finished slimmable networks")
     _add_stage(stages, "mutual-folds", _mutual_folds, "cross-validate MutualNet, compare, and write its bundle")
@@ -74,14 +81,6 @@ def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--task", default="glioma", help="glioma, or a YAML file that describes another task")
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds, drawn by patient (default: 5)")
     parser.set_defaults(func=_pack)
-
-
-def _add_cleaning(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    text = "try thresholds of cleaning (islands, labels that a case may lack) on held-out cases: tables"
-    parser = _add_stage(stages, "cleaning", _cleaning, text)
-    parser.add_argument(
-        "--folds", action="store_true", help="FILE configures a cross-validation (train folds), not a bundle"
-    )
 
 
 def _add_parts(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -227,11 +226,17 @@ def _budgets(options: argparse.Namespace) -> int:
     from DynamicSegLib.evaluation.budget_rules import rules_markdown, structures_of
     from DynamicSegLib.files import written_together
     from DynamicSegLib.reporting.budget_rules import write_rules
-    from DynamicSegLib.training import stages
-    from DynamicSegLib.training.config import BundleConfig
+    from DynamicSegLib.training.config import BundleConfig, FoldsConfig
+    from DynamicSegLib.training.folds import CrossValidation
+    from DynamicSegLib.training.stages import compare_budget_rules
 
-    config = _config(options, BundleConfig)
-    rows = stages.compare_budget_rules(config, _device(options), _note)
+    config: BundleConfig | FoldsConfig
+    if options.folds:
+        config = _config(options, FoldsConfig)
+        rows = CrossValidation(config, _device(options), _note).compare_budget_rules()
+    else:
+        config = _config(options, BundleConfig)
+        rows = compare_budget_rules(config, _device(options), _note)
     structures = structures_of(rows)
     text = "\n\n".join(f"{name} Dice\n\n{rules_markdown(rows, name)}" for name in structures)
     with written_together(config.output) as scratch:

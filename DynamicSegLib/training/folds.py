@@ -13,6 +13,7 @@ import torch
 
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.evaluation.budget_rules import RuleRow
 from DynamicSegLib.evaluation.choices import Softmax
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.training.assembly import load_decision_network
@@ -30,6 +31,7 @@ from DynamicSegLib.training.sources import cases_in, chosen_cases
 from DynamicSegLib.training.stages import (
     Report,
     assemble,
+    budget_rules,
     class_cleaning,
     class_structures,
     judged,
@@ -144,6 +146,11 @@ class CrossValidation:
             cases = open_cases(self.config.cache, self._names(fold))
             tried |= try_on_cases(validator, cases, optional, self.report)
         return CleaningTrial(tried)
+
+    def compare_budget_rules(self) -> list[RuleRow]:
+        """Rules that spend the same budget, on every held-out case."""
+        validator, results = self.validate(Variant(alpha=self.decision_config.alpha))
+        return budget_rules(validator, results, read_task(self.decision_config.task))
 
     def bundle(self) -> Bundle:
         """The bundle: networks trained on all cases, figures and calibration from the cross-validation."""

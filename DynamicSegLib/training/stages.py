@@ -162,12 +162,17 @@ def assemble(
 
 
 def compare_budget_rules(config: BundleConfig, device: torch.device, report: Report) -> list[RuleRow]:
-    """Rules that spend the same budget, on the held-out cases; predictions calibrated on the other cases."""
+    """Rules that spend the same budget, on the held-out cases of finished runs."""
     validator, held_out = validate(config, device, report)
+    return budget_rules(validator, held_out, read_task(config.task))
+
+
+def budget_rules(validator: Validator, held_out: Sequence[CaseValidation], task: Task) -> list[RuleRow]:
+    """Rules that spend the same budget; the predictions of each case are calibrated on the other cases."""
     pairs = zip(calibrated_each(held_out), held_out, strict=True)
     cases = [HeldOut(prediction, held.overlaps) for prediction, held in pairs]
     names = [candidate.name for candidate in validator.bank.candidates]
-    return compare_rules(cases, validator.prices(read_task(config.task).input.size), names)
+    return compare_rules(cases, validator.prices(task.input.size), names)
 
 
 def class_cleaning(config: BundleConfig) -> Cleaning | None:

@@ -104,6 +104,10 @@ def test_the_command_goes_from_a_cache_to_a_bundle_and_does_not_repeat_itself(
     monkeypatch.setattr(bank_run.BankRun, "train", fail)
     monkeypatch.setattr(decision_run.DecisionRun, "train", fail)
     cross_validate(read_config(path, FoldsConfig), CPU, lambda text: None)
+    assert run_command("budgets", "--folds", "--config", str(path), "--device", "cpu") == 0
+    table = (tmp_path / "run" / "budgets.md").read_text(encoding="utf-8")
+    assert "WT Dice" in table and "| L everywhere |" in table
+    assert (tmp_path / "run" / "budgets.png").stat().st_size > 0
 
 
 def test_a_case_is_never_judged_by_networks_that_saw_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
