@@ -38,6 +38,7 @@ SMALLEST = {"output": "out", "data": {"cache": "c", "cases": "l"}, "candidates":
         ("small-mutual-folds", MutualFoldsConfig),
         ("glioma-bundle", BundleConfig),
         ("shipped-glioma-bundle", BundleConfig),
+        ("shipped-glioma-v2-bundle", BundleConfig),
     ],
 )
 def test_the_shipped_configurations_are_read(name: str, kind: type) -> None:
