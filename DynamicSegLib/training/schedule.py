@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from DynamicSegLib.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -45,9 +47,17 @@ class ProgressiveResizing:
 
     Parameters
     ----------
-    size: in pixels (row, column).
+    size: in pixels (row, column), divisible by 8.
     """
 
     until: float
     size: tuple[int, int]
     batch: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.until < 1:
+            raise TrainingError(f"progressive: until {self.until}: expected a fraction of the schedule, as 0.6.")
+        if self.batch < 1:
+            raise TrainingError(f"progressive: batch {self.batch}: expected 1 or more slices.")
+        if any(side < 8 or side % 8 for side in self.size):
+            raise TrainingError(f"progressive: size {self.size}: expected sides that are divisible by 8.")

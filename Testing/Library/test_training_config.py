@@ -76,6 +76,18 @@ def test_what_does_not_fit_is_named(change: dict[str, object], message: str) -> 
         from_mapping(BankConfig, {**SMALLEST, **change}, "here")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"until": 1.5}, "until 1.5: expected"), ({"batch": 0}, "batch 0: expected"), ({"size": [96, 100]}, "by 8")],
+)
+def test_small_crops_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
+    early = {"until": 0.6, "size": [96, 96], "batch": 12}
+    assert from_mapping(BankConfig, {**SMALLEST, "progressive": early}, "here").progressive is not None
+    assert from_mapping(BankConfig, {**SMALLEST, "progressive": None}, "here").progressive is None
+    with pytest.raises(TrainingError, match=message):
+        from_mapping(BankConfig, {**SMALLEST, "progressive": {**early, **change}}, "here")
+
+
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(TrainingError, match="here: 'steps' is missing"):
         from_mapping(BankConfig, {key: value for key, value in SMALLEST.items() if key != "steps"}, "here")
