@@ -18,6 +18,7 @@ from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.networks.slimmable_network import Slimmable, recalibrate
 from DynamicSegLib.networks.slimmable_unet import slimmable_unet2d
+from DynamicSegLib.networks.stage_by_stage import STAGES
 from DynamicSegLib.query_table import QueryRow, to_plain
 from DynamicSegLib.study import Study, build_study
 from DynamicSegLib.weights import Storage
@@ -108,7 +109,11 @@ def divide_bits(network: DynamicNetwork, x: torch.Tensor) -> DynamicNetwork:
     """Set each selector such that about half of the slices take the widest bits at its stage."""
     (encoder,) = network.segmentation.encoder
     x = encoder.begin(x)
-    for index, selector in enumerate(network.segmentation.selectors):
+    for index in range(STAGES):
+        selector = network.segmentation.selector(index)
+        if selector is None:
+            _, x = encoder.stage(index, x, network.segmentation.spaces[index][0])
+            continue
         torch.nn.init.zeros_(selector.first.weight)
         torch.nn.init.zeros_(selector.second.weight)
         selector.first.weight[0, 0] = 1.0

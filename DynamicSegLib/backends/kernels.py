@@ -1,4 +1,4 @@
-"""Real arithmetic for networks that run in pieces at different widths: int8, 16-bit floating point, float32.
+"""Real arithmetic for networks that run in pieces of stages at different widths: int8, 16-bit floating point, float32.
 
 On a CPU OpenVINO is the first choice. Both it and oneDNN through torch reach the processor's int8 and bf16 units (one
 encoder stage of 128 channels, batch 4 of 96 x 96 pixels, one core with VNNI: 3.7 ms and 1.9 ms for its int8
@@ -18,14 +18,13 @@ from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.networks.stage_by_stage import Kernel
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 
 _INT8, _HALF = 8, 16
 # Raised whenever modules compute something else than before: models kept on disk are made anew.
-_GENERATION = 1
+_GENERATION = 2
 
 
 class Kernels(Protocol):
@@ -47,7 +46,7 @@ class Kernels(Protocol):
         """The reverse of `arrays`."""
         ...
 
-    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Kernel:
+    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape]) -> Kernel:
         """A module as a function of arrays.
 
         Parameters
@@ -55,7 +54,6 @@ class Kernels(Protocol):
         name: tells the modules of one network apart.
         build: makes the module, where it is not kept on disk already.
         shapes: of one slice's inputs, `(1, ...)`.
-        bits: 32 for everything outside quantised stages.
         """
         ...
 
@@ -69,32 +67,29 @@ def kernels_for(backend: Backend, key: str = "") -> Kernels:
 
 
 class TorchKernels:
-    """Torch as it is: 16-bit types by autocast; torch has no int8 convolutions, floating point imitates them."""
+    """Torch as it is: bf16 by autocast; it has no int8 convolutions, floating point imitates them.
+
+    Parameters
+    ----------
+    precision: `fp32` or `bf16`, of what is not quantised and of 16 bits.
+    """
 
     def __init__(self, device: str, precision: str = "fp32") -> None:
         import torch
 
-        self._device = torch.device(device)
-        self._precision = precision
-        if self._device.type == "cuda":
-            self._half: torch.dtype | None = torch.float16
-        else:
-            # Without the unit bf16 is emulated, slower than float32.
-            self._half = torch.bfloat16 if _cpu_has_bf16() else None
+        self._device, self._half = torch.device(device), precision == "bf16"
 
     def describe(self, bits: int) -> str:
         """See `Kernels`."""
-        half = str(self._half).removeprefix("torch.") if self._half else "float32"
-        if bits > _HALF:
-            return f"{'bfloat16' if self._precision == 'bf16' else 'float32'} (torch)"
-        if bits > _INT8:
-            return f"{half} (torch)" + ("" if self._half else ": this processor has no bf16 unit")
-        stand_in = half if self._device.type == "cuda" else "float32"
-        return f"{stand_in} that imitates int{bits} (torch): it has no int8 convolutions; on a CPU OpenVINO has"
+        kind = "bfloat16" if self._half else "float32"
+        if not self.keeps_quantisers(bits):
+            return f"{kind} (torch)"
+        what = f"{kind} that imitates {bits} bits (torch)"
+        return f"{what}: it has no int8 convolutions; on a CPU OpenVINO has" if bits <= _INT8 else what
 
     def keeps_quantisers(self, bits: int) -> bool:
         """See `Kernels`."""
-        return bits <= _INT8 or self._half is None
+        return bits <= (_INT8 if self._half else _HALF)
 
     def arrays(self, slices: NDArray[np.float32]) -> "Tensor":
         """See `Kernels`."""
@@ -106,54 +101,45 @@ class TorchKernels:
         """See `Kernels`."""
         return array.cpu().numpy()
 
-    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Kernel:
+    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape]) -> Kernel:
         """See `Kernels`."""
         import torch
 
         module = build().eval().to(self._device)
-        kind = self._type_of(bits)
 
         def run(*tensors: "Tensor") -> "tuple[Tensor, ...]":
-            with torch.inference_mode(), torch.autocast(self._device.type, kind, enabled=kind is not None):
+            with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
                 results = module(*tensors)
             return tuple(each.float() if each.is_floating_point() else each for each in results)
 
         return run
 
-    def _type_of(self, bits: int) -> "torch.dtype | None":
-        import torch
-
-        if bits > _HALF:
-            return torch.bfloat16 if self._precision == "bf16" else None
-        if bits > _INT8 or self._device.type == "cuda":
-            return self._half
-        return None
-
 
 class OpenVINOKernels:
-    """OpenVINO on the CPU: int8 where a module's quantisers have 8 bits or fewer, bf16 up to 16, float32 otherwise.
+    """OpenVINO on the CPU: int8 where a stage's quantisers have 8 bits or fewer, and one precision for the rest.
 
     Parameters
     ----------
-    precision: of what is not quantised, `fp32` or `bf16`.
+    precision: of what is not quantised and of 16 bits, `fp32` or `bf16`.
     key: names the weights, so that compiled modules can be kept on disk; empty where nothing does.
     """
 
     def __init__(self, precision: str = "fp32", key: str = "") -> None:
-        self._int8, self._bf16 = models.can_compute("INT8"), models.can_compute("BF16")
-        self._precision, self._key = precision, key
+        self._int8, self._half = models.can_compute("INT8"), precision == "bf16"
+        self._key = key
 
     def describe(self, bits: int) -> str:
         """See `Kernels`."""
-        if bits > _HALF:
-            return f"{'bfloat16' if self._precision == 'bf16' and self._bf16 else 'float32'} (OpenVINO)"
+        kind = "bfloat16" if self._half else "float32"
+        if not self.keeps_quantisers(bits):
+            return f"{kind} (OpenVINO)"
         if bits > _INT8:
-            return "bfloat16 (OpenVINO)" if self._bf16 else "float32 (OpenVINO): this processor has no bf16 unit"
-        return "int8 (OpenVINO)" if self._int8 else "float32 (OpenVINO): this processor has no int8 unit"
+            return f"{kind} that imitates {bits} bits (OpenVINO)"
+        return "int8 (OpenVINO)" if self._int8 else f"{kind} (OpenVINO): this processor has no int8 unit"
 
     def keeps_quantisers(self, bits: int) -> bool:
         """See `Kernels`."""
-        return bits <= _INT8 or not self._bf16
+        return bits <= (_INT8 if self._half else _HALF)
 
     def arrays(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Kernels`."""
@@ -163,15 +149,14 @@ class OpenVINOKernels:
         """See `Kernels`."""
         return array
 
-    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Kernel:
+    def compile(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape]) -> Kernel:
         """See `Kernels`; each slice runs in a stream of its own."""
-        return models.runner(self.compiled(name, build, shapes, bits))
+        return models.runner(self.compiled(name, build, shapes))
 
-    def compiled(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape], bits: int) -> Any:
+    def compiled(self, name: str, build: "Callable[[], nn.Module]", shapes: Sequence[Shape]) -> Any:
         """The compiled model behind `compile`, from disk where it is kept."""
-        half = self._bf16 and (_INT8 < bits <= _HALF or (bits > _HALF and self._precision == "bf16"))
-        circumstances = (self._key, name, bits, list(shapes), _GENERATION) if self._key else ()
-        return models.compiled(circumstances, lambda: _converted(build(), shapes), "bf16" if half else "fp32")
+        circumstances = (self._key, name, list(shapes), _GENERATION) if self._key else ()
+        return models.compiled(circumstances, lambda: _converted(build(), shapes), "bf16" if self._half else "fp32")
 
 
 def _converted(module: "nn.Module", shapes: Sequence[Shape]) -> Any:
@@ -203,10 +188,3 @@ def _converted(module: "nn.Module", shapes: Sequence[Shape]) -> Any:
     passes.register_pass(ConstantFolding())
     passes.run_passes(model)
     return model
-
-
-def _cpu_has_bf16() -> bool:
-    import torch
-
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(supported()) if supported is not None else False

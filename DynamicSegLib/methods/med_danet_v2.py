@@ -5,7 +5,7 @@ network is the router, as in Med-DANet, and predicts qualities too, so that budg
 network and the bit selectors belong to the candidates and are in their costs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ NETWORK = "med-danet-v2"
 
 def candidates(
     crops: tuple[int, ...] = CROPS,
-    bits: tuple[int, ...] = BITS,
+    bits: Sequence[int | Sequence[int]] = BITS,
     base: str = "unet2d",
     in_channels: int = len(INPUT.modalities),
     out_channels: int = len(LABELS) + 1,
@@ -50,12 +50,13 @@ def candidates(
     Parameters
     ----------
     crops: crop sizes in pixels, ascending multiples of 8; none for the ablation without spatial choice.
-    bits: the bit space; (32,) for the ablation without quantisation.
+    bits: the bit space, or one for each stage; (32,) for the ablation without quantisation.
     base, arguments: the base network and what it takes (`width`, `layers`, `size`, `dropout`), see `networks.staged`.
 
     Source: Med-DANet V2, Table 3 (policy space, bit space, base networks).
     """
-    common: dict[str, object] = {"crops": list(crops), "bits": list(bits), "base": base}
+    spaces = [each if isinstance(each, int) else list(each) for each in bits]
+    common: dict[str, object] = {"crops": list(crops), "bits": spaces, "base": base}
     common |= {"in_channels": in_channels, "out_channels": out_channels, **arguments}
     return tuple(
         Candidate(f"crop{size}" if size else "whole", NETWORK, {"crop": size, **common}) for size in (*crops, 0)
@@ -149,24 +150,24 @@ def cost_parts(bundle: Bundle, size: tuple[int, int], option: int) -> dict[str, 
 
 
 def _segmentation_parts(network: "DynamicNetwork", channels: int, tile: tuple[int, int]) -> dict[str, Cost]:
-    from DynamicSegLib.networks.pieces import Begin, Stage
+    from DynamicSegLib.networks.pieces import Stages
 
     staged = network.segmentation
     rows, columns = padded_size(*tile)
-    width = staged.width
-    selectors = [
-        count(selector, (1, width << index, rows >> index, columns >> index))
-        for index, selector in enumerate(staged.selectors)
-    ]
-    none = [Cost()] * (STAGES + 1 - len(selectors))
-    following = [*selectors, *none]
-    begin = count(Begin(staged), (1, channels, rows, columns))
+
+    def counted(module: "nn.Module | None", index: int) -> Cost:
+        if module is None:
+            return Cost()
+        return count(module, (1, staged.width << index, rows >> index, columns >> index))
+
+    selectors = [counted(staged.selector(index), index) for index in range(STAGES + 1)]
+    begin = count(Stages(staged, 0, (), stem=True), (1, channels, rows, columns))
     (encoder,) = staged.encoder
-    parts = {"bit selectors": sum(selectors, Cost()), "stem": _less(begin, following[0], encoder.stem)}
-    for index in range(STAGES):
-        stage = count(Stage(staged, index, staged.bits[-1]), (1, width << index, rows >> index, columns >> index))
+    parts = {"bit selectors": sum(selectors, Cost()), "stem": _less(begin, selectors[0], encoder.stem)}
+    for index, space in enumerate(staged.spaces):
+        stage = counted(Stages(staged, index, space[-1:]), index)
         own = [encoder.stages[index], *encoder.downs[index : index + 1]]
-        parts[f"encoder stage {index + 1}"] = _less(stage, following[index + 1], *own)
+        parts[f"encoder stage {index + 1}"] = _less(stage, selectors[index + 1], *own)
     return parts
 
 

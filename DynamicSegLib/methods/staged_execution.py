@@ -1,8 +1,8 @@
-"""How Med-DANet V2 runs: slices of one crop size together, grouped by bits stage by stage, on real low precision."""
+"""How Med-DANet V2 runs: slices of one crop size together, grouped by the bits they choose, on real low precision."""
 
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import chain, product
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,10 @@ from DynamicSegLib.networks.stage_by_stage import (
     Kernel,
     Pieces,
     StagedExecution,
-    last_size,
+    Surroundings,
+    bit_spaces,
+    choices,
+    following,
     padded_size,
 )
 
@@ -60,11 +63,11 @@ class DynamicExecution:
     ) -> None:
         self.bundle, self.size, self.setting = bundle, size, setting
         arguments = shared_arguments(bundle)
-        self._width, self._bits = arguments.get("width", WIDTH), tuple(arguments.get("bits", BITS))
+        self._width, self._spaces = arguments.get("width", WIDTH), bit_spaces(arguments.get("bits", BITS))
         self._crops = tuple(arguments.get("crops", CROPS))
         # The last piece gives classes in one setting and logits in the other.
         self.kernels = kernels or kernels_for(backend, f"{bundle.checksum} {setting}" if bundle.checksum else "")
-        widths = dict.fromkeys((*self._bits, FULL))
+        widths = dict.fromkeys((*sorted(set(chain.from_iterable(self._spaces))), FULL))
         self.facts: Mapping[str, Any] = {"arithmetic": {f"{bits} bits": self.kernels.describe(bits) for bits in widths}}
         # The largest piece of a slice that is looked at at once.
         self._limit = size if setting == "whole" else (WINDOW, WINDOW)
@@ -83,9 +86,9 @@ class DynamicExecution:
         if option not in self._executions:
             crop = crop_of(self.bundle, option)
             which = self._crops.index(crop) if crop else 0
-            self._executions[option] = StagedExecution(self._pieces(crop), self._bits, self._width, crop, which)
+            self._executions[option] = StagedExecution(self._pieces(crop), self._spaces, self._width, crop, which)
             # Counted now, so that the first slices' time is only theirs.
-            for index, bits in product(range(STAGES), self._bits):
+            for index, bits in self._chosen:
                 self._stage_flops(option, index, bits)
 
     def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
@@ -119,39 +122,55 @@ class DynamicExecution:
         classes = SlidingWindow(recorder, WINDOW)(torch.from_numpy(np.ascontiguousarray(slices))).argmax(dim=1)
         return classes.numpy(), recorder.executed
 
+    @property
+    def _chosen(self) -> list[tuple[int, int]]:
+        """Each stage that chooses its bits, with each of these."""
+        return [(index, bits) for index in choices(self._spaces) for bits in self._spaces[index]]
+
     def _pieces(self, crop: int) -> Pieces:
         """The network's pieces, compiled for the sizes that an option with this crop size has."""
         channels, tile, cropped = self.bundle.bank.channels, self._tile(crop), self._is_cropped(crop)
-        levels: list[Shape] = [(1, self._width << i, tile[0] >> i, tile[1] >> i) for i in range(STAGES)]
-        last = self._kernel("last", (1, self._width, *(last_size(crop, self._limit) if cropped else tile)))
-        blank = self._kernel("last", (1, self._width, *self._limit)) if cropped else last
+        start, whole = (1, channels, *tile), (1, channels, *self._limit)
         return Pieces(
-            self._kernel("position", (1, channels, *self._limit)) if cropped else None,
-            self._kernel("begin", (1, channels, *tile)),
-            {(i, bits): self._stage(i, bits, levels[i]) for i, bits in product(range(STAGES), self._bits)},
-            self._kernel("before_last", levels[-1], *levels[:-1]),
-            last,
-            blank,
+            self._kernel("position", whole) if cropped else None,
+            self._stages(crop, 0, following(self._spaces, -1), start),
+            {
+                (index, bits): self._stages(crop, index, (bits, *following(self._spaces, index)))
+                for index, bits in self._chosen
+            },
+            self._kernel("blank", (1, self._width, *self._limit)) if cropped else _nothing,
         )
 
-    def _kernel(self, name: str, *shapes: Shape) -> Kernel:
-        """The piece of this name in `Pieces`, which is not quantised."""
+    def _kernel(self, name: str, shape: Shape) -> Kernel:
+        """The position network, or what computes the last stage of no features."""
 
         def build() -> "nn.Module":
-            from DynamicSegLib.networks.pieces import pieces_of
+            from DynamicSegLib.networks.pieces import Last, Position
 
-            pieces = pieces_of(self.network.segmentation, self.network.position, classes=self.setting == "whole")
-            return getattr(pieces, name)  # type: ignore[no-any-return]
+            if name == "position":
+                assert self.network.position is not None
+                return Position(self.network.position)
+            return Last(self.network.segmentation, classes=self.setting == "whole")
 
-        return self.kernels.compile(name, build, shapes, FULL)
+        return self.kernels.compile(name, build, (shape,))
 
-    def _stage(self, index: int, bits: int, shape: Shape) -> Kernel:
+    def _stages(self, crop: int, first: int, bits: tuple[int, ...], slices: Shape | None = None) -> Kernel:
+        """The piece of these stages. `slices`: shape of its input, if that is slices, before which is the stem."""
+        cropped, tile, is_last = self._is_cropped(crop), self._tile(crop), first + len(bits) == STAGES
+        levels: list[Shape] = [(1, self._width << i, tile[0] >> i, tile[1] >> i) for i in range(STAGES)]
+        around = (Surroundings.of(crop, self._limit[0]), Surroundings.of(crop, self._limit[1])) if cropped else None
+
         def build() -> "nn.Module":
-            from DynamicSegLib.networks.pieces import Stage
+            from DynamicSegLib.networks.pieces import AfterEncoder, Stages
 
-            return Stage(self.network.segmentation, index, bits if self.kernels.keeps_quantisers(bits) else FULL)
+            network = self.network.segmentation
+            kept = [each if self.kernels.keeps_quantisers(each) else FULL for each in bits]
+            after = AfterEncoder(network, self.setting == "whole", around)
+            return Stages(network, first, kept, stem=slices is not None, after=after)
 
-        return self.kernels.compile(f"stage {index}", build, (shape,), bits)
+        name = f"{'slices' if slices else 'stage'} {first} {bits} around {around}"
+        shapes = (slices,) if slices else (levels[first], *(levels[:first] if is_last else ()))
+        return self.kernels.compile(name, build, shapes)
 
     def _is_cropped(self, crop: int) -> bool:
         return 0 < crop < min(self._limit)
@@ -162,12 +181,12 @@ class DynamicExecution:
 
     def _cost(self, option: int, bits: NDArray[np.int64]) -> Cost:
         """Cost of one slice; `bits` int `[window, stage]`. The bank's cost is that of the widest bits everywhere."""
-        widest = self._bits[-1]
         full = self.bundle.bank.costs(self.size, self.setting)[option]
         saved = 0
         for window in bits:
-            for index, own in enumerate(window):
-                saved += self._stage_flops(option, index, widest) - self._stage_flops(option, index, int(own))
+            for index in choices(self._spaces):
+                widest, own = self._spaces[index][-1], int(window[index])
+                saved += self._stage_flops(option, index, widest) - self._stage_flops(option, index, own)
         return Cost(full.macs, full.paper_flops - saved, full.parameters)
 
     def _stage_flops(self, option: int, index: int, bits: int) -> int:
@@ -180,10 +199,10 @@ class DynamicExecution:
         return self._counted[index, bits, tile]
 
     def _count_stage(self, index: int, bits: int, tile: tuple[int, int]) -> Cost:
-        from DynamicSegLib.networks.pieces import Stage
+        from DynamicSegLib.networks.pieces import Stages
 
         shape = (1, self._width << index, tile[0] >> index, tile[1] >> index)
-        return count(Stage(self.network.segmentation, index, bits), shape)
+        return count(Stages(self.network.segmentation, index, (bits,)), shape)
 
     def _extra(self, option: int, executed: "Executed", bits: NDArray[np.int64], index: int) -> dict[str, Any]:
         extra: dict[str, Any] = {}
@@ -194,6 +213,11 @@ class DynamicExecution:
         for stage, mean in enumerate(bits.mean(axis=0).tolist(), start=1):
             extra[f"bits_{stage}"] = int(mean) if mean == int(mean) else round(mean, 2)
         return extra
+
+
+def _nothing(*_: Any) -> tuple[Any, ...]:
+    """Stands where nothing is cropped."""
+    return ()
 
 
 def _recorder(execution: StagedExecution, kernels: Kernels) -> Any:

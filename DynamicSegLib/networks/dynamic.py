@@ -1,5 +1,7 @@
 """One option of Med-DANet V2: a crop at a predicted centre, or the whole slice, segmented at bits that follow it."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +9,7 @@ from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.cropping import PositionNetwork, crop, paste
 from DynamicSegLib.networks.padding import pad_to_divisor
 from DynamicSegLib.networks.pieces import pieces_of
-from DynamicSegLib.networks.stage_by_stage import BITS, CROPS, WIDTH, StagedExecution
+from DynamicSegLib.networks.stage_by_stage import BITS, CROPS, WIDTH, StagedExecution, Surroundings
 from DynamicSegLib.networks.staged import StagedNetwork
 
 
@@ -44,7 +46,7 @@ class DynamicNetwork(nn.Module):
         width: int = WIDTH,
         layers: int = 1,
         size: int = 240,
-        bits: tuple[int, ...] = BITS,
+        bits: Sequence[int | Sequence[int]] = BITS,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
@@ -58,12 +60,14 @@ class DynamicNetwork(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return self.execution()(x).output
+        return self.execution((x.shape[-2], x.shape[-1]))(x).output
 
-    def execution(self) -> StagedExecution:
-        """The way of this option through the network's own pieces; gives logits."""
-        staged, which = self.segmentation, self.crops.index(self.crop) if self.crop else 0
-        return StagedExecution(pieces_of(staged, self.position), staged.bits, staged.width, self.crop, which)
+    def execution(self, size: tuple[int, int]) -> StagedExecution:
+        """The way of this option through the network's own pieces, to logits. `size`: rows and columns of slices."""
+        staged, crop = self.segmentation, self.crop if self.crop < min(size) else 0
+        around = (Surroundings.of(crop, size[0]), Surroundings.of(crop, size[1])) if crop else None
+        pieces = pieces_of(staged, self.position if crop else None, around)
+        return StagedExecution(pieces, staged.spaces, staged.width, crop, self.crops.index(crop) if crop else 0)
 
     def dense(
         self, x: Tensor, size: int, centre: Tensor | None = None, quantised: bool = True

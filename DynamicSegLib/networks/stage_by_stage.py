@@ -1,8 +1,9 @@
-"""How a staged network runs after training: slices grouped by bits, stage by stage, crops on whole pixels.
+"""How a staged network runs after training: slices grouped by the bits that they choose, crops on whole pixels.
 
-The network is cut where slices may part: `Pieces` are functions of arrays, the network's own modules (the reference,
-`pieces.pieces_of`) or compiled from them one by one, each for its own bits. `StagedExecution` leads slices through
-them. It takes NumPy's arrays and torch's tensors alike and does not import torch, which takes longer than many a case.
+The network is cut only where slices may part, which is where a stage has a choice of bits: `Pieces` are functions of
+arrays, the network's own modules (the reference, `pieces.pieces_of`) or compiled from them one by one, each for its own
+bits. `StagedExecution` leads slices through them. It takes NumPy's arrays and torch's tensors alike and does not import
+torch, which takes longer than many a case.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,28 +25,48 @@ FULL = 32
 Array = Any
 """NumPy's or torch's, float32 `[n, channel, row, column]` where nothing else is said."""
 Kernel = Callable[..., tuple[Array, ...]]
+Spaces = tuple[tuple[int, ...], ...]
+"""The bits that each stage chooses from, ascending; one number where there is no choice."""
 
 # Pixels by which the last decoder stage (two 3x3 convolutions) looks around.
 _REACH = 2
+
+
+def bit_spaces(bits: Sequence[int | Sequence[int]]) -> Spaces:
+    """The bit space of each stage, from one for all of them (`[8, 16]`) or one each (`[[8, 16], [8], [8], [8]]`)."""
+    spaces = tuple((each,) if isinstance(each, int) else tuple(each) for each in bits)
+    one_for_all = all(isinstance(each, int) for each in bits)
+    return (tuple(bit for space in spaces for bit in space),) * STAGES if one_for_all else spaces
+
+
+def choices(spaces: Spaces) -> tuple[int, ...]:
+    """The stages that choose their bits, ascending."""
+    return tuple(index for index, space in enumerate(spaces) if len(space) > 1)
+
+
+def following(spaces: Spaces, index: int) -> tuple[int, ...]:
+    """The bits of the stages after stage `index` and before the next one that chooses; -1: of those at the start."""
+    end = next((choice for choice in choices(spaces) if choice > index), STAGES)
+    return tuple(space[0] for space in spaces[index + 1 : end])
 
 
 @dataclass(frozen=True)
 class Pieces:
     """Functions of arrays, each with a tuple of arrays as result.
 
+    A piece gives the features of the stages in it, one a level, the next stage's input, and the logits of its bits; the
+    last piece gives the output instead.
+
     position: slices to crop centres, float `[n, crop, 2]`; None where nothing is cropped.
-    begin: slices to the first stage's input and its bit logits (if there is a choice).
-    stages: by stage and bits: its input to its level's features, the next input, and the next bit logits.
-    before_last: the deepest features and the finer ones, finest first, to what the last stage reads.
-    last: the last decoder stage, on whole slices or on crops and their surroundings.
-    blank: the same on whole slices, run once on no features at all.
+    begin: slices to what a piece gives, the stages before the first choice in it.
+    stages: by stage that chooses and its bits: its input (the last piece's: and all finer levels, finest first) to
+        what a piece gives.
+    blank: features without any content, on whole slices, to the output there; used where slices are cropped.
     """
 
     position: Kernel | None
     begin: Kernel
     stages: Mapping[tuple[int, int], Kernel]
-    before_last: Kernel
-    last: Kernel
     blank: Kernel
 
 
@@ -62,15 +83,37 @@ class Executed(NamedTuple):
     bits: NDArray[np.int64]
 
 
+class Surroundings(NamedTuple):
+    """What the last decoder stage is given around a crop, along one axis, in pixels.
+
+    before, after: pixels without features beside the crop. margin: pixels at each end of the result that are left out,
+    since there the last stage's own padding is not the slice's; they are out of the crop's reach.
+    """
+
+    before: int
+    after: int
+    margin: int
+
+    @classmethod
+    def of(cls, crop: int, length: int) -> "Surroundings":
+        """Those of a crop of slices of `length` pixels: what the last stage can reach, or the whole slice if smaller.
+
+        They are the same for all crops, which therefore keep as many pixels' distance from the slice's ends.
+        """
+        room = length - crop
+        if room < 4 * _REACH:
+            return cls(room // 2, room - room // 2, 0)
+        return cls(2 * _REACH, 2 * _REACH, _REACH)
+
+
 class StagedExecution:
     """Runs slices through pieces; a slice's result does not depend on the slices beside it.
 
     Parameters
     ----------
-    bits: the bit space.
+    spaces: the bit space of each stage.
     width: channels of the features before the last stage.
-    crop, which: crop size in pixels (0 for whole slices) and its place among the position network's outputs. Slices
-        no larger than the crop are run whole.
+    crop, which: crop size in pixels and its place among the position network's outputs, where the pieces have one.
 
     Notes
     -----
@@ -78,22 +121,21 @@ class StagedExecution:
     the cost.
 
     Source: Med-DANet V2, Sec. 3.3 to 3.5.
-    Deviation: after training crops lie on whole pixels. Features are zero outside the crop, so the last stage's result
-    there is one and the same map for all slices: it is computed once, and each slice only adds the crop and the last
-    stage's reach around it. The result is that of the whole map.
+    Deviation: after training crops lie on whole pixels, with their surroundings inside the slice. Features are zero
+    outside the crop, so the last stage's result there is one and the same map for all slices: it is computed once, and
+    each slice only adds the crop and the last stage's reach around it. The result is that of the whole map.
     """
 
-    def __init__(self, pieces: Pieces, bits: Sequence[int], width: int, crop: int = 0, which: int = 0) -> None:
-        self.pieces, self.bits, self.width = pieces, tuple(bits), width
+    def __init__(self, pieces: Pieces, spaces: Spaces, width: int, crop: int = 0, which: int = 0) -> None:
+        self.pieces, self.spaces, self.width = pieces, spaces, width
         self.crop, self.which = crop, which
         self._blank: Array | None = None
 
     def __call__(self, x: Array) -> Executed:
         """Run slices, float32 `[n, channel, row, column]` of any size."""
         rows, columns = x.shape[-2:]
-        if self.pieces.position is None or self.crop == 0 or self.crop >= min(rows, columns):
-            features, bits = self._features(_padded(x))
-            (output,) = self.pieces.last(features)
+        if self.pieces.position is None:
+            output, bits = self._through(_padded(x))
             return Executed(output[..., :rows, :columns], None, bits)
         (centres,) = self.pieces.position(x)
         start = self._start(centres[:, self.which], (rows, columns))
@@ -101,63 +143,62 @@ class StagedExecution:
         tiles = _zeros((*x.shape[:2], self.crop, self.crop), x)
         for i, (r, c) in enumerate(places):
             tiles[i] = x[i, :, r : r + self.crop, c : c + self.crop]
-        features, bits = self._features(tiles)
-        return Executed(self._pasted(features, places, (rows, columns)), start, bits)
+        patches, bits = self._through(tiles)
+        return Executed(self._pasted(patches, places, x), start, bits)
 
     def _start(self, centres: Array, size: tuple[int, int]) -> NDArray[np.int64]:
         if _is_meta(centres):
             return np.zeros((len(centres), 2), np.int64)
         return whole_pixels(np.array(centres.tolist()), self.crop, size)
 
-    def _features(self, x: Array) -> tuple[Array, NDArray[np.int64]]:
-        x, *logits = self.pieces.begin(x)
-        skips, chosen = [], []
-        for index in range(STAGES):
-            bits = self._chosen(len(x), logits)
-            level, *following = _by_group(bits, x, {width: self.pieces.stages[index, width] for width in self.bits})
-            if following:
-                x, *logits = following
-            skips.append(level)
-            chosen.append(bits)
-        *skips, deep = skips
-        (features,) = self.pieces.before_last(deep, *skips)
-        return features, np.array(chosen, np.int64).T
+    def _through(self, x: Array) -> tuple[Array, NDArray[np.int64]]:
+        """What the last piece gives for slices or crops, and the bits that they took."""
+        bits = np.tile(np.array([space[-1] for space in self.spaces], np.int64), (len(x), 1))
+        results, skips = self.pieces.begin(x), []
+        for index in choices(self.spaces):
+            *levels, x, logits = results
+            skips += levels
+            bits[:, index] = self._chosen(index, logits)
+            is_last = index == choices(self.spaces)[-1]
+            pieces = {width: self.pieces.stages[index, width] for width in self.spaces[index]}
+            results = _by_group(bits[:, index].tolist(), (x, *skips) if is_last else (x,), pieces)
+        (output,) = results
+        return output, bits
 
-    def _chosen(self, count: int, logits: list[Array]) -> list[int]:
-        if not logits or _is_meta(logits[0]):
-            return [self.bits[-1]] * count
-        return [self.bits[place] for place in logits[0].argmax(1).tolist()]
+    def _chosen(self, index: int, logits: Array) -> list[int] | int:
+        if _is_meta(logits):
+            return self.spaces[index][-1]
+        return [self.spaces[index][place] for place in logits.argmax(1).tolist()]
 
-    def _pasted(self, features: Array, places: list[tuple[int, int]], size: tuple[int, int]) -> Array:
-        """The last stage's result on the whole slice: windows around the crops, on the result of no features at all."""
-        windows = [_windows(places, axis, self.crop, size[axis]) for axis in range(2)]
-        patches = _zeros((len(features), self.width, *last_size(self.crop, size)), features)
+    def _pasted(self, patches: Array, places: list[tuple[int, int]], slices: Array) -> Array:
+        """The last stage's result on whole slices: that around the crops, on the result of no features at all."""
+        size = slices.shape[-2:]
+        whole = _zeros((len(patches), *patches.shape[1:-2], *size), patches)
+        if _is_meta(whole):  # what is counted there is what every slice costs
+            return whole
+        whole[:] = self._blank_of(slices, size)
+        rows, columns = (Surroundings.of(self.crop, length) for length in size)
         for i, (r, c) in enumerate(places):
-            top, left = r - windows[0][i][0], c - windows[1][i][0]
-            patches[i, :, top : top + self.crop, left : left + self.crop] = features[i]
-        (results,) = self.pieces.last(patches)
-        whole = _zeros((len(features), *results.shape[1:-2], *size), results)
-        if not _is_meta(whole):  # what is counted there is what every slice costs
-            whole[:] = self._blank_of(features, size)
-        for i, (row, column) in enumerate(zip(*windows, strict=True)):
-            inside = (slice(row[1], row[2]), slice(column[1], column[2]))
-            own = (slice(row[1] - row[0], row[2] - row[0]), slice(column[1] - column[0], column[2] - column[0]))
-            whole[(i, ..., *inside)] = results[(i, ..., *own)]
+            top, left = r - rows.before + rows.margin, c - columns.before + columns.margin
+            whole[i, ..., top : top + patches.shape[-2], left : left + patches.shape[-1]] = patches[i]
         return whole
 
-    def _blank_of(self, features: Array, size: tuple[int, int]) -> Array:
+    def _blank_of(self, like: Array, size: tuple[int, int]) -> Array:
         if self._blank is None or self._blank.shape[-2:] != size:
-            (self._blank,) = self.pieces.blank(_zeros((1, self.width, *size), features))
+            (self._blank,) = self.pieces.blank(_zeros((1, self.width, *size), like))
         return self._blank
 
 
 def whole_pixels(centre: NDArray[np.floating], size: int, lengths: tuple[int, int]) -> NDArray[np.int64]:
-    """First pixels of crops that lie on whole pixels inside the slice, int64 `[n, 2]`: what is run after training.
+    """First pixels of crops that lie on whole pixels, with their surroundings inside the slice, int64 `[n, 2]`.
 
     `centre`: `[n, 2]`, (row, column) in pixels. `size`: of the crop. `lengths`: rows and columns of the slice.
     """
     start = np.rint(centre - size / 2).astype(np.int64)
-    return np.minimum(np.maximum(start, 0), np.array(lengths) - size)
+    around = [Surroundings.of(size, length) for length in lengths]
+    first = np.array([each.before for each in around])
+    last = np.array([length - size - each.after for length, each in zip(lengths, around, strict=True)])
+    return np.minimum(np.maximum(start, first), last)
 
 
 def padded_size(rows: int, columns: int) -> tuple[int, int]:
@@ -165,35 +206,15 @@ def padded_size(rows: int, columns: int) -> tuple[int, int]:
     return rows + -rows % DIVISOR, columns + -columns % DIVISOR
 
 
-def last_size(crop: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns that the last stage is run on for a crop of slices of `size`."""
-    return min(crop + 4 * _REACH, size[0]), min(crop + 4 * _REACH, size[1])
-
-
-def _windows(places: list[tuple[int, int]], axis: int, crop: int, length: int) -> list[tuple[int, int, int]]:
-    """First pixel of each crop's window along one axis, and the first and the end of the pixels that are right in it.
-
-    At a window's edge inside the slice the last stage's padding is not the slice's own: `_REACH` pixels are left out,
-    which are out of the crop's reach.
-    """
-    span, _ = last_size(crop, (length, length))
-    found = []
-    for place in places:
-        first = min(max(place[axis] - 2 * _REACH, 0), length - span)
-        end = first + span
-        found.append((first, first + (_REACH if first > 0 else 0), end - (_REACH if end < length else 0)))
-    return found
-
-
-def _by_group(bits: list[int], x: Array, pieces: Mapping[int, Kernel]) -> tuple[Array, ...]:
+def _by_group(bits: list[int], inputs: tuple[Array, ...], pieces: Mapping[int, Kernel]) -> tuple[Array, ...]:
     """Run each slice through the piece of its bits, slices of the same bits together, and restore the order."""
     widths = sorted(set(bits))
     if len(widths) == 1:
-        return pieces[widths[0]](x)
+        return pieces[widths[0]](*inputs)
     results: tuple[Array, ...] = ()
     for width in widths:
         group = [i for i, own in enumerate(bits) if own == width]
-        parts = pieces[width](x[group])
+        parts = pieces[width](*(each[group] for each in inputs))
         results = results or tuple(_zeros((len(bits), *part.shape[1:]), part) for part in parts)
         for result, part in zip(results, parts, strict=True):
             result[group] = part

@@ -1,5 +1,6 @@
 """The segmentation network of Med-DANet V2: encoder stages at chosen bits, and a last stage that takes any size."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.bit_selector import BitSelector, choose_bits
 from DynamicSegLib.networks.quantisation import QuantisedEncoder
-from DynamicSegLib.networks.stage_by_stage import BITS, DIVISOR, FULL, STAGES, WIDTH
+from DynamicSegLib.networks.stage_by_stage import BITS, DIVISOR, FULL, STAGES, WIDTH, bit_spaces, choices
 from DynamicSegLib.networks.transbts import TransBTS2D
 from DynamicSegLib.networks.unet import UNet2D
 
@@ -31,7 +32,8 @@ class StagedNetwork(nn.Module):
     width: channels of the finest level.
     layers, size: transformer layers and position table of `transbts2d`.
     dropout: after the stem, in training.
-    bits: the bit space, ascending; (32,) is a network without quantisation and without selectors.
+    bits: the bit space, ascending, or one for each stage; (32,) is a network without quantisation. A stage with one
+        number has no selector.
 
     Raises
     ------
@@ -50,15 +52,19 @@ class StagedNetwork(nn.Module):
         width: int = WIDTH,
         layers: int = 1,
         size: int = 240,
-        bits: tuple[int, ...] = BITS,
+        bits: Sequence[int | Sequence[int]] = BITS,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
         if base not in BASES:
             raise BundleError(f"Base network {base!r} is unknown: expected one of {', '.join(BASES)}.")
-        if not bits or list(bits) != sorted(set(bits)) or not 2 <= bits[0] <= bits[-1] <= FULL:
-            raise BundleError(f"Bits {bits} cannot be chosen from: expected ascending numbers between 2 and {FULL}.")
-        self.bits, self.width = tuple(bits), width
+        self.spaces, self.width = bit_spaces(bits), width
+        wrong = [space for space in self.spaces if not _is_space(space)]
+        if wrong or len(self.spaces) != STAGES:
+            raise BundleError(
+                f"Bits {bits} cannot be chosen from: expected ascending numbers between 2 and {FULL}, once or for each "
+                f"of {STAGES} stages."
+            )
         network: UNet2D | TransBTS2D
         if base == "unet2d":
             network = UNet2D(in_channels, out_channels, width)
@@ -68,9 +74,13 @@ class StagedNetwork(nn.Module):
         network.encoder = encoder  # type: ignore[assignment]  # weights have the same names
         self.network = network
         self.encoder = (encoder,)  # in a tuple: registered once, under `network`
-        self.selectors = nn.ModuleList(
-            BitSelector(channels, len(bits)) for channels in (encoder.widths if len(bits) > 1 else [])
+        self.selectors = nn.ModuleDict(
+            {str(index): BitSelector(encoder.widths[index], len(self.spaces[index])) for index in choices(self.spaces)}
         )
+
+    def selector(self, index: int) -> BitSelector | None:
+        """The selector of stage `index`; None where it has none, and after the last stage."""
+        return self.selectors[str(index)] if index in choices(self.spaces) else None  # type: ignore[return-value]
 
     def features(self, x: Tensor, quantised: bool = True) -> StagedFeatures:
         """Everything up to the last decoder stage, for training: bits are chosen stage by stage, slice by slice.
@@ -82,7 +92,7 @@ class StagedNetwork(nn.Module):
         skips, chosen = [], []
         for index in range(STAGES):
             bits = self.choose(index, x) if quantised else torch.full((len(x),), float(FULL), device=x.device)
-            plain = not quantised or self.bits == (FULL,)
+            plain = not quantised or self.spaces[index] == (FULL,)
             level, x = encoder.stage(index, x, FULL if plain else bits)
             skips.append(level)
             chosen.append(bits)
@@ -91,9 +101,10 @@ class StagedNetwork(nn.Module):
 
     def choose(self, index: int, x: Tensor) -> Tensor:
         """Bits of stage `index` for its input, float `[n]` (see `choose_bits`)."""
-        if not self.selectors:
-            return torch.full((len(x),), float(self.bits[0]), device=x.device)
-        return choose_bits(self.selectors[index](x), self.bits)
+        selector, space = self.selector(index), self.spaces[index]
+        if selector is None:
+            return torch.full((len(x),), float(space[0]), device=x.device)
+        return choose_bits(selector(x), space)
 
     def before_last(self, deep: Tensor, skips: list[Tensor]) -> Tensor:
         """The bridge and the decoder without its last stage."""
@@ -102,3 +113,9 @@ class StagedNetwork(nn.Module):
     def last(self, features: Tensor) -> Tensor:
         """The last decoder stage, independent of size. Output: logits, float `[n, out_channels, row, column]`."""
         return self.network.decoder.last(features)
+
+
+def _is_space(bits: Sequence[object]) -> bool:
+    """Whether bits can be chosen from: ascending whole numbers from 2 to 32."""
+    whole = [each for each in bits if isinstance(each, int)]
+    return whole == list(bits) == sorted(set(whole)) and bool(whole) and 2 <= whole[0] <= whole[-1] <= FULL

@@ -70,6 +70,7 @@ class MutualConfig(RunConfig):
     width: of the network that learns from the labels; 1.0, or another for the independent training of one width.
     students: random widths that learn from it each step, besides the smallest; None trains without students: one width
         by itself, as the paper's comparison does, or the full one, whose narrower widths then collapse.
+    whole_share: how often a student sees the whole resolution, 0 to 1; as often as each other resolution where None.
     keep: configurations to export; all widths at all resolutions (up to `width`) where empty.
     size: training size in pixels (row, column), divisible by 8.
     recalibration_slices: slices from which each exported configuration's norm statistics are gathered.
@@ -83,6 +84,7 @@ class MutualConfig(RunConfig):
     resolutions: tuple[int, ...] = tuple(resolution for resolution in RESOLUTIONS if resolution is not None)
     width: float = 1.0
     students: int | None = 2
+    whole_share: float | None = None
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     keep: tuple[Configuration, ...] = ()
     size: tuple[int, int] = (128, 128)
@@ -97,6 +99,8 @@ class MutualConfig(RunConfig):
             raise TrainingError(f"A width of {wrong or 'nothing'}: expected widths above 0 and at most 1.")
         if self.students is not None and self.students < 0:
             raise TrainingError(f"students {self.students}: expected 0 or more, or null for none at all.")
+        if self.whole_share is not None and not 0 <= self.whole_share <= 1:
+            raise TrainingError(f"whole_share {self.whole_share}: expected 0 to 1, or null for an equal share.")
         if any(side % 8 for side in self.size):
             raise TrainingError(f"size {self.size} is not divisible by 8, as the network needs it.")
 

@@ -27,13 +27,16 @@ def draw_students(config: MutualConfig, generator: np.random.Generator) -> tuple
     Widths are uniform between the ends of `config.widths`, as in the paper; resolutions are of the list, or whole.
 
     Source: MutualNet (the smallest and two random widths).
+    Deviation: `config.whole_share` can favour the whole resolution, on which full networks are compared.
     """
     if config.students is None:
         return ()
     smallest, largest = min(config.widths), min(max(config.widths), config.width)
     widths = [smallest, *(float(generator.uniform(smallest, largest)) for _ in range(config.students))]
-    resolutions = (*config.resolutions, None)
-    return tuple(Configuration(width, resolutions[generator.integers(len(resolutions))]) for width in widths)
+    resolutions, count = (*config.resolutions, None), len(config.resolutions)
+    whole = 1 / (count + 1) if config.whole_share is None else config.whole_share
+    chances = [*[(1 - whole) / count] * count, whole] if count else [1.0]
+    return tuple(Configuration(width, resolutions[generator.choice(count + 1, p=chances)]) for width in widths)
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor, config: DistillationConfig) -> Tensor:

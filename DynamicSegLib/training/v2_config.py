@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.stage_by_stage import FULL
 from DynamicSegLib.training.config import OptimiserConfig, RunConfig
 
@@ -77,6 +78,8 @@ class V2Config(RunConfig):
     decision_rate: learning rate of policy and position network relative to the segmentation's; 1 is the paper's. The
         first method's decision network learns 100 times faster than its bank.
     temperature: of the Gumbel softmax.
+    fix_bits: a stage has no choice any more after training where its selector takes the same bits for at least this
+        share of slices; None keeps every selector, as the paper does. Each choice that is left costs time when run.
     """
 
     task: str = "glioma"
@@ -95,9 +98,14 @@ class V2Config(RunConfig):
     area_weight: float = 0.5
     decision_rate: float = 1.0
     temperature: float = 1.0
+    fix_bits: float | None = None
     size: tuple[int, int] = (128, 128)
     optimiser: OptimiserConfig = _OPTIMISER
     cross_entropy: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.fix_bits is not None and not 0.5 < self.fix_bits <= 1:
+            raise TrainingError(f"fix_bits {self.fix_bits}: expected a share above 0.5 and at most 1, or null.")
 
     @property
     def policy_crops(self) -> tuple[int, ...]:

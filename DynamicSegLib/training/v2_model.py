@@ -15,6 +15,7 @@ from DynamicSegLib.methods.med_danet_v2 import METHOD, candidates, cost_parts
 from DynamicSegLib.networks.decision import DecisionNetwork, DecisionOutput
 from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.registry import build_network
+from DynamicSegLib.networks.stage_by_stage import Spaces
 from DynamicSegLib.training.losses import SegmentationLoss
 from DynamicSegLib.training.task import Task
 from DynamicSegLib.training.v2_config import V2Config
@@ -90,11 +91,11 @@ def build_model(config: V2Config, channels: int, classes: int) -> V2Model:
     return V2Model(DecisionNetwork(config.backbone, len(config.policy_crops) + 1, channels), network)
 
 
-def describe(config: V2Config, channels: int, classes: int) -> tuple[Candidate, ...]:
-    """The run's candidates without weights, cheapest first."""
+def describe(config: V2Config, channels: int, classes: int, spaces: Spaces | None = None) -> tuple[Candidate, ...]:
+    """The run's candidates without weights, cheapest first. `spaces`: bits of each stage, if not those of training."""
     return candidates(
         config.policy_crops,
-        config.bit_space,
+        config.bit_space if spaces is None else spaces,
         config.base,
         in_channels=channels,
         out_channels=classes,

@@ -17,6 +17,7 @@ from DynamicSegLib.training.fold_runs import plain_weights
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
 from DynamicSegLib.training.task import read_task
+from DynamicSegLib.training.v2_bits import chosen_bits, settled, without_settled
 from DynamicSegLib.training.v2_config import V2Config
 from DynamicSegLib.training.v2_model import Prices, V2Loss, build_model, describe, foreground_centre
 from DynamicSegLib.weights import Storage, save_weights
@@ -113,18 +114,26 @@ def train_v2(config: V2Config, device: torch.device, base: Mapping[str, Tensor] 
 
 
 def export_v2(config: V2Config, run: V2Run, state: Mapping[str, Tensor]) -> None:
-    """Write the weights, float32, once; `bank.json`, whose candidates all name that file; and the policy network's."""
+    """Write the weights, float32, once; `bank.json`, whose candidates all name that file; and the policy network's.
+
+    Selectors that `config.fix_bits` takes out are in none of them.
+    """
     config.output.mkdir(parents=True, exist_ok=True)
     parts = {
         prefix: {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         for prefix in ("network.", "policy.")
     }
-    save_weights(config.output / WEIGHTS_FILE, parts["network."], Storage.FLOAT32)
+    network, weights, spaces = run.model.network, parts["network."], None
+    if config.fix_bits is not None:
+        network.load_state_dict(weights)
+        spaces = settled(network.segmentation.spaces, chosen_bits(network, run.pool.cases), config.fix_bits)
+        weights = without_settled(weights, spaces)
+    save_weights(config.output / WEIGHTS_FILE, weights, Storage.FLOAT32)
     if config.spatial:
         save_weights(config.output / ROUTER_FILE, parts["policy."], Storage.FLOAT32)
     rows = [
         {"name": each.name, "network": each.network, "arguments": dict(each.arguments), "weights": WEIGHTS_FILE}
-        for each in describe(config, run.pool.modalities, run.classes)
+        for each in describe(config, run.pool.modalities, run.classes, spaces)
     ]
     content = {"channels": run.pool.modalities, "candidates": rows}
     write_text_whole(config.output / BANK_FILE, json.dumps(content, indent=2) + "\n")

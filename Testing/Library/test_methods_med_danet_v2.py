@@ -21,7 +21,7 @@ from DynamicSegLib.methods import med_danet, staged_execution
 from DynamicSegLib.methods import med_danet_v2 as v2
 from DynamicSegLib.methods.registry import extent_of, start_run
 from DynamicSegLib.methods.staged_execution import DynamicExecution
-from DynamicSegLib.networks.pieces import Stage
+from DynamicSegLib.networks.pieces import AfterEncoder, Stages
 from DynamicSegLib.networks.unet import UNet2D
 from DynamicSegLib.reporting.tables import decision_rows
 from DynamicSegLib.study import Study
@@ -29,6 +29,8 @@ from Testing.tiny import COLUMNS, ROWS
 from Testing.tiny_methods import CROP, head_slices, tiny_study, write_tiny_v2_bundle
 
 TORCH = TorchBackend("cpu", "fp32", "test")
+# Share of the pixels of a network with random weights, whose classes lie close together.
+AGREEMENT = {"fp32": 0.98, "bf16": 0.95}
 
 
 class Imitation(TorchKernels):
@@ -36,7 +38,6 @@ class Imitation(TorchKernels):
 
     def __init__(self) -> None:
         super().__init__("cpu")
-        self._half = None
 
     def keeps_quantisers(self, bits: int) -> bool:
         return True
@@ -151,8 +152,8 @@ def test_a_decisions_cost_is_the_count_of_a_network_fixed_to_its_bits(bundle: Bu
         saved = 0
         for index in range(4):
             shape = (1, 4 << index, ROWS >> index, COLUMNS >> index)
-            saved += count(Stage(staged, index, 16), shape).paper_flops
-            saved -= count(Stage(staged, index, extra[f"bits_{index + 1}"]), shape).paper_flops
+            saved += count(Stages(staged, index, (16,)), shape).paper_flops
+            saved -= count(Stages(staged, index, (extra[f"bits_{index + 1}"],)), shape).paper_flops
         assert cost == Cost(bound.macs, bound.paper_flops - saved, bound.parameters)
     narrow = [extra for extra in outcome.extras if all(extra[f"bits_{i}"] == 8 for i in range(1, 5))]
     full = count(UNet2D(base=4), (1, 4, ROWS, COLUMNS))
@@ -206,41 +207,58 @@ def agreement(kernels: Kernels, bundle: Bundle, option: int) -> float:
     return float((ours.classes == theirs.classes)[same_bits].mean())
 
 
-def test_torch_agrees_with_fake_quantisation(bundle: Bundle) -> None:
-    for option in (1, 2):
-        assert agreement(TorchKernels("cpu"), bundle, option) > 0.98
+@pytest.mark.parametrize("option", [1, 2])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_torch_agrees_with_fake_quantisation(bundle: Bundle, precision: str, option: int) -> None:
+    assert agreement(TorchKernels("cpu", precision), bundle, option) > AGREEMENT[precision]
 
 
-def test_int8_and_bf16_kernels_agree_with_fake_quantisation(bundle: Bundle) -> None:
+@pytest.mark.parametrize("option", [1, 2])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_openvino_agrees_with_fake_quantisation(bundle: Bundle, precision: str, option: int) -> None:
     pytest.importorskip("openvino", reason="openvino is not installed")
     from DynamicSegLib.backends.kernels import OpenVINOKernels
 
-    assert agreement(OpenVINOKernels(), bundle, 2) > 0.98
+    assert agreement(OpenVINOKernels(precision), bundle, option) > AGREEMENT[precision]
 
 
-def test_stages_of_eight_bits_really_run_in_int8(bundle: Bundle) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stages_of_eight_bits_really_run_in_int8(bundle: Bundle, precision: str) -> None:
+    """The second stage's four convolutions and the one that leads down, beside stages of 16 bits and the decoder."""
     pytest.importorskip("openvino", reason="openvino is not installed")
+    from DynamicSegLib.backends import openvino_models
     from DynamicSegLib.backends.kernels import OpenVINOKernels
 
-    kernels = OpenVINOKernels()
-    if kernels.describe(8) != "int8 (OpenVINO)":
-        pytest.skip(f"this processor computes 8 bits otherwise: {kernels.describe(8)}")
-    stage = Stage(v2.network_of(bundle).segmentation, 1, 8)
-    compiled = kernels.compiled("stage 1", lambda: stage, ((1, 8, 20, 16),), 8)
+    for kind in ("INT8", *(["BF16"] if precision == "bf16" else [])):
+        if not openvino_models.can_compute(kind):
+            pytest.skip(f"this processor has no unit for {kind}")
+    kernels, network = OpenVINOKernels(precision), v2.network_of(bundle).segmentation
+    bits = [width if kernels.keeps_quantisers(width) else 32 for width in (8, 16, 16)]
+    stages = Stages(network, 1, bits, after=AfterEncoder(network, True, None))
+    compiled = kernels.compiled("stages", lambda: stages, ((1, 8, 20, 16), (1, 4, 40, 32)))
     facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     kinds = [
         str(fact["runtimePrecision"].astype(str)) for fact in facts if fact["layerType"].astype(str) == "Convolution"
     ]
-    assert len(kinds) == 5
-    assert set(kinds) <= {"u8", "i8"}
+    assert sum(kind in ("u8", "i8") for kind in kinds) == 5
+    assert {"fp32": "f32", "bf16": "bf16"}[precision] in kinds
 
 
-def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("DynamicSegLib.backends.kernels._cpu_has_bf16", lambda: False)
-    kernels = TorchKernels("cpu")
-    assert kernels.keeps_quantisers(16)
-    assert "no bf16 unit" in kernels.describe(16)
-    assert "no int8" in kernels.describe(8)
+def test_bits_are_computed_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A type that rounds by itself needs no quantisers; whatever imitates a width does, and is called so."""
+    from DynamicSegLib.backends import openvino_models
+    from DynamicSegLib.backends.kernels import OpenVINOKernels
+
+    plain, half = TorchKernels("cpu"), TorchKernels("cpu", "bf16")
+    assert [plain.keeps_quantisers(bits) for bits in (8, 16, 32)] == [True, True, False]
+    assert [half.keeps_quantisers(bits) for bits in (8, 16, 32)] == [True, False, False]
+    assert "float32 that imitates 16 bits" in plain.describe(16)
+    assert half.describe(16) == half.describe(32) == "bfloat16 (torch)"
+    assert "no int8" in half.describe(8)
+    monkeypatch.setattr(openvino_models, "can_compute", lambda _: False)
+    assert "no int8 unit" in OpenVINOKernels().describe(8)
+    assert "imitates 16 bits" in OpenVINOKernels().describe(16)
+    assert OpenVINOKernels("bf16").describe(16) == "bfloat16 (OpenVINO)"
 
 
 def test_a_candidate_of_another_method_is_refused(bundle: Bundle) -> None:

@@ -10,13 +10,15 @@ from DynamicSegLib.cost import count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks.cropping import crop, paste
 from DynamicSegLib.networks.dynamic import DynamicNetwork
-from DynamicSegLib.networks.pieces import Begin, Position, Stage
+from DynamicSegLib.networks.pieces import Position, Stages
 from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.networks.stage_by_stage import STAGES, StagedExecution
 from DynamicSegLib.networks.staged import StagedNetwork
 from DynamicSegLib.networks.transbts import TransBTS2D
 from DynamicSegLib.networks.unet import UNet2D
 from Testing.tiny_methods import divide_bits
+
+SPACES = [(8, 16), ((8, 16), (8,), (8,), (8,)), ((8,), (8, 16), (16,), (8, 16)), (8,), (32,)]
 
 
 def tiny(crop_size: int = 0, **arguments: object) -> DynamicNetwork:
@@ -46,7 +48,7 @@ def slices(n: int = 5, rows: int = 40, columns: int = 48) -> torch.Tensor:
 def test_stage_costs_are_the_papers(size: int, stages: tuple[int, ...], rest: int) -> None:
     network = StagedNetwork(bits=(32,))
     shapes = [(1, 16 << index, size >> index, size >> index) for index in range(STAGES)]
-    counted = [count(Stage(network, index, 32), shape).macs for index, shape in enumerate(shapes)]
+    counted = [count(Stages(network, index, (32,)), shape).macs for index, shape in enumerate(shapes)]
     assert tuple(counted) == stages
     whole = count(UNet2D(), (1, 4, size, size)).macs
     assert whole - sum(counted) == rest
@@ -77,33 +79,39 @@ def test_weights_of_another_shape_are_refused() -> None:
 
 def test_a_slice_gets_the_same_logits_alone_and_beside_slices_of_other_bits() -> None:
     network, x = tiny(), slices()
-    executed = network.execution()(x)
+    executed = network.execution((40, 48))(x)
     assert len(np.unique(executed.bits, axis=0)) > 1
     for index in range(len(x)):
-        alone = network.execution()(x[index : index + 1])
+        alone = network.execution((40, 48))(x[index : index + 1])
         assert np.array_equal(alone.bits[0], executed.bits[index])
         torch.testing.assert_close(alone.output[0], executed.output[index], atol=1e-4, rtol=1e-4)
 
 
-def test_execution_gives_the_logits_of_training_for_whole_slices() -> None:
-    network, x = tiny(), slices()
+@pytest.mark.parametrize("bits", SPACES)
+def test_execution_gives_the_logits_of_training_for_whole_slices(bits: tuple[int, ...]) -> None:
+    network, x = tiny(bits=bits), slices()
     logits, bits = network.dense(x, 0)
-    executed = network.execution()(x)
+    executed = network.execution((40, 48))(x)
     assert np.array_equal(bits.long().numpy(), executed.bits)
     torch.testing.assert_close(executed.output, logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("start", [(0, 0), (24, 32), (7, 19), (2, 31), (23, 0)])
-def test_a_crop_is_run_as_if_its_features_were_pasted_on_the_whole_map(start: tuple[int, int]) -> None:
-    network, x = tiny(16), slices(2)
+@pytest.mark.parametrize("bits", SPACES)
+@pytest.mark.parametrize(("rows", "columns", "start"), [
+    (40, 48, (4, 4)), (40, 48, (20, 28)), (40, 48, (7, 19)), (22, 21, (3, 2)), (24, 23, (4, 3)),
+])  # fmt: skip
+def test_a_crop_is_run_as_if_its_features_were_pasted_on_the_whole_map(
+    rows: int, columns: int, start: tuple[int, int], bits: tuple[int, ...]
+) -> None:
+    network, x = tiny(16, bits=bits), slices(2, rows, columns)
     centre = torch.tensor([[start[0] + 8.0, start[1] + 8.0]]).expand(2, 2)
-    pieces = replace(network.execution().pieces, position=lambda _: (centre[:, None],))
-    fixed = StagedExecution(pieces, (8, 16), 4, 16)
-    executed = fixed(x)
+    execution = network.execution((rows, columns))
+    pieces = replace(execution.pieces, position=lambda _: (centre[:, None],))
+    executed = StagedExecution(pieces, execution.spaces, 4, 16)(x)
     assert executed.start is not None
     assert executed.start.tolist() == [list(start)] * 2
     features, _ = network.segmentation.features(crop(x, centre, 16))
-    expected = network.segmentation.last(paste(features, centre, (40, 48)))
+    expected = network.segmentation.last(paste(features, centre, (rows, columns)))
     torch.testing.assert_close(executed.output, expected, atol=1e-4, rtol=1e-4)
     assert executed.output.std() > 0.1
 
@@ -118,7 +126,7 @@ def test_the_position_network_and_the_selectors_are_in_the_cost() -> None:
     cropped, whole = count(network, (1, 4, 240, 240)), count(DynamicNetwork(0), (1, 4, 240, 240))
     assert network.position is not None
     position = count(Position(network.position), (1, 4, 240, 240)).macs
-    selectors = sum(count(s, (1, 16 << i, 8, 8)).macs for i, s in enumerate(network.segmentation.selectors))
+    selectors = sum(count(s, (1, 16 << i, 8, 8)).macs for i, s in enumerate(network.segmentation.selectors.values()))
     base = count(UNet2D(), (1, 4, 240, 240)).macs
     assert selectors == sum((16 << i) * 16 + 16 + 2 * 16 for i in range(4))
     assert whole.macs == base + selectors
@@ -133,9 +141,8 @@ def test_the_counted_cost_is_that_of_the_widest_bits(bits: tuple[int, ...]) -> N
     stages = sum((94_371_840, 169_869_312, 169_869_312, 301_989_888))
     full = count(DynamicNetwork(0, bits=(32,)), (1, 4, 128, 128)).paper_flops
     network = DynamicNetwork(0, bits=bits)
-    selectors = sum(
-        count(s, (1, 16 << i, 128 >> i, 128 >> i)).paper_flops for i, s in enumerate(network.segmentation.selectors)
-    )
+    shapes = {index: (1, 16 << index, 128 >> index, 128 >> index) for index in range(STAGES)}
+    selectors = sum(count(s, shapes[int(i)]).paper_flops for i, s in network.segmentation.selectors.items())
     assert count(network, (1, 4, 128, 128)).paper_flops == full - stages * (32 - bits[-1]) // 32 + selectors
 
 
@@ -143,7 +150,7 @@ def test_gradients_reach_position_selectors_and_weights() -> None:
     network = tiny(16).train()
     x = slices(4)
     assert network.position is not None
-    for selector in network.segmentation.selectors:
+    for selector in network.segmentation.selectors.values():
         torch.nn.init.normal_(selector.first.weight, std=0.1)
         torch.nn.init.normal_(selector.second.weight, std=0.1)
     logits, bits = network.dense(x, 16, network.position(x)[:, 0])
@@ -151,18 +158,28 @@ def test_gradients_reach_position_selectors_and_weights() -> None:
     silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert silent == []
     assert network.position.backbone.classifier.weight.grad.abs().sum() > 0  # type: ignore[union-attr]
-    assert all(s.second.weight.grad.abs().sum() > 0 for s in network.segmentation.selectors)
+    assert all(s.second.weight.grad.abs().sum() > 0 for s in network.segmentation.selectors.values())
 
 
 def test_a_piece_of_the_start_gives_bit_logits_only_where_there_is_a_choice() -> None:
     x = torch.rand(1, 4, 16, 16)
-    assert len(Begin(StagedNetwork(width=4)).eval()(x)) == 2
-    assert len(Begin(StagedNetwork(width=4, bits=(8,))).eval()(x)) == 1
+    assert len(Stages(StagedNetwork(width=4), 0, (), stem=True).eval()(x)) == 2
+    assert len(Stages(StagedNetwork(width=4, bits=(8,)), 0, (), stem=True).eval()(x)) == 1
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"crop": 64}, {"crops": [20]}, {"crops": [96, 64]}, {"bits": [16, 8]}, {"bits": []}, {"base": "resnet"}],
+    [
+        {"crop": 64},
+        {"crops": [20]},
+        {"crops": [96, 64]},
+        {"bits": [16, 8]},
+        {"bits": []},
+        {"base": "resnet"},
+        {"bits": [[8, 16], [8], [8]]},
+        {"bits": [[8, 16], [8], [], [8]]},
+        {"bits": [8, [8, 16]]},
+    ],
 )
 def test_an_impossible_policy_space_is_a_clear_error(arguments: dict[str, object]) -> None:
     with pytest.raises(BundleError):

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from DynamicSegLib.networks.dynamic import DynamicNetwork
-from DynamicSegLib.networks.stage_by_stage import Kernel, Pieces, StagedExecution, padded_size, whole_pixels
+from DynamicSegLib.networks.stage_by_stage import (
+    Kernel,
+    Pieces,
+    StagedExecution,
+    Surroundings,
+    padded_size,
+    whole_pixels,
+)
 from Testing.tiny_methods import divide_bits
 
 
@@ -26,42 +33,54 @@ def on_arrays(kernel: Kernel) -> Kernel:
 
 @pytest.mark.parametrize("size", [(40, 48), (37, 45)])
 @pytest.mark.parametrize("crop", [0, 16])
-def test_arrays_and_tensors_are_led_alike(crop: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("bits", [(8, 16), ((8, 16), (8,), (8,), (8,)), ((8,), (8, 16), (16,), (8, 16))])
+def test_arrays_and_tensors_are_led_alike(crop: int, size: tuple[int, int], bits: tuple[tuple[int, ...], ...]) -> None:
     torch.manual_seed(3)
-    network = DynamicNetwork(crop, (16,), in_channels=2, out_channels=3, width=4)
+    network = DynamicNetwork(crop, (16,), in_channels=2, out_channels=3, width=4, bits=bits)
     network.train()
     slices = torch.randn(5, 2, 40, 48) * torch.linspace(0.2, 2, 5)[:, None, None, None]
     with torch.no_grad():
         network.dense(slices, 0, quantised=False)
     divide_bits(network.eval(), slices)
     x = slices[..., : size[0], : size[1]].contiguous()
-    execution = network.execution()
+    execution = network.execution(size)
     own = execution.pieces
-    assert own.position is not None
     pieces = Pieces(
-        on_arrays(own.position),
+        None if own.position is None else on_arrays(own.position),
         on_arrays(own.begin),
         {key: on_arrays(stage) for key, stage in own.stages.items()},
-        on_arrays(own.before_last),
-        on_arrays(own.last),
         on_arrays(own.blank),
     )
     with torch.no_grad():
         expected = execution(x)
-    actual = StagedExecution(pieces, (8, 16), 4, crop)(x.numpy())
+    actual = StagedExecution(pieces, execution.spaces, 4, crop)(x.numpy())
     assert isinstance(actual.output, np.ndarray)
     assert actual.output.shape == (5, 3, *size)
     np.testing.assert_allclose(actual.output, expected.output.numpy(), atol=1e-5)
     np.testing.assert_array_equal(actual.bits, expected.bits)
-    assert len(np.unique(actual.bits)) == 2
+    choosing = [len(space) > 1 for space in execution.spaces]
+    assert [len(np.unique(column)) > 1 for column in actual.bits.T] == choosing
+    assert len(own.stages) == 2 * sum(choosing)
     assert (actual.start is None) == (crop == 0)
     if crop:
         np.testing.assert_array_equal(actual.start, expected.start)
 
 
-def test_whole_pixels_are_the_nearest_that_keep_the_crop_inside() -> None:
+def test_whole_pixels_are_the_nearest_that_keep_the_crop_and_its_surroundings_inside() -> None:
     centre = np.array([[4.2, 36.4], [12.6, 20.0], [30.0, -5.0]])
-    assert whole_pixels(centre, 8, (24, 40)).tolist() == [[0, 32], [9, 16], [16, 0]]
+    assert whole_pixels(centre, 8, (24, 40)).tolist() == [[4, 28], [9, 16], [12, 4]]
+    # Where there is no room for them, all crops lie in the middle.
+    assert whole_pixels(centre, 8, (15, 40)).tolist() == [[3, 28], [3, 16], [3, 4]]
+
+
+@given(crop=st.integers(1, 64), room=st.integers(1, 64))
+def test_surroundings_are_what_the_last_stage_reaches_or_the_whole_slice(crop: int, room: int) -> None:
+    around = Surroundings.of(crop, crop + room)
+    assert around.before + around.after == min(room, 8)
+    assert abs(around.before - around.after) <= 1
+    # Left out is only what the crop does not reach: at least 2 pixels beside it stay, or all that there is.
+    assert min(around.before, around.after) - around.margin >= min(2, room // 2)
+    assert around.margin == (2 if room >= 8 else 0)
 
 
 @settings(deadline=None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.networks.slimmable_unet import slimmable_unet2d
 from DynamicSegLib.training.config import DataConfig
@@ -71,6 +72,21 @@ def test_the_smallest_width_comes_first_and_the_others_lie_between_the_ends() ->
     assert widths.max() <= 1.0
     assert widths.std() > 0.15
     assert {student.resolution for students in drawn for student in students} == {96, 144, None}
+
+
+def test_students_see_the_whole_resolution_as_often_as_is_asked() -> None:
+    generator = np.random.default_rng(0)
+
+    def share(**settings: object) -> float:
+        config = _config(resolutions=(96, 144, 192), students=3, **settings)
+        drawn = [student for _ in range(200) for student in draw_students(config, generator)]
+        return float(np.mean([student.resolution is None for student in drawn]))
+
+    assert share() == pytest.approx(0.25, abs=0.05)
+    assert share(whole_share=0.6) == pytest.approx(0.6, abs=0.05)
+    assert share(whole_share=1.0) == 1
+    with pytest.raises(TrainingError, match=r"whole_share 1\.5"):
+        _config(whole_share=1.5)
 
 
 def test_training_one_width_alone_has_no_students() -> None:

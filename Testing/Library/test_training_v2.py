@@ -1,8 +1,10 @@
 """Training of Med-DANet V2 in three phases."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from DynamicSegLib.networks.unet import UNet2D
 from DynamicSegLib.training.config import DataConfig, OptimiserConfig, read_config
 from DynamicSegLib.training.export import read_bank
 from DynamicSegLib.training.task import GLIOMA
+from DynamicSegLib.training.v2_bits import settled
 from DynamicSegLib.training.v2_config import V2Config
 from DynamicSegLib.training.v2_model import Options, Prices, V2Loss, foreground_centre, mix, slice_dice
 from DynamicSegLib.training.v2_run import V2Run, export_v2
@@ -109,6 +112,35 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     resumed = second.train()
     for name, value in unbroken.items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_selectors_that_always_say_the_same_are_taken_out(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    plain = config_of(tmp_path)
+    run = V2Run(plain, CPU)
+    state = run.train()
+    selectors = "network.segmentation.selectors."
+    for index, bits in enumerate(((0.0, 50.0), (50.0, 0.0), (0.0, 50.0))):
+        state[f"{selectors}{index}.second.bias"] = torch.tensor(bits)
+    export_v2(plain, run, state)
+    fixed = replace(plain, output=tmp_path / "fixed", fix_bits=1.0)
+    export_v2(fixed, run, state)
+
+    before, after = (read_bank(config.output).candidates[0] for config in (plain, fixed))
+
+    assert before.arguments["bits"] == [8, 16]
+    assert after.arguments["bits"][:3] == [[16], [8], [16]]
+    x = torch.randn(3, 2, 32, 32)
+    torch.testing.assert_close(after.build().eval()(x), before.build().eval()(x))
+
+
+def test_bits_are_fixed_from_the_share_that_is_asked_for() -> None:
+    chosen = np.array([[8, 16, 8, 8]] * 9 + [[16, 16, 8, 16]])
+    spaces = ((8, 16),) * 4
+    assert settled(spaces, chosen, 0.9) == ((8,), (16,), (8,), (8,))
+    assert settled(spaces, chosen, 0.95) == ((8, 16), (16,), (8,), (8, 16))
+    with pytest.raises(TrainingError, match="fix_bits"):
+        config_of(Path("x"), fix_bits=0.4)
 
 
 @pytest.mark.parametrize(("spatial", "quantised"), [(False, False), (True, False), (False, True)])
