@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 SHORTHANDS = ("flair", "t1ce", "t1", "t2")
 # From here on the wait is explained.
 _LONG_START_SECONDS = 5
+# Python's own 5 ms are a long wait between steps of a millisecond.
+_SWITCH_SECONDS = 1e-4
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -82,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
     if options.per_volume and options.alpha is not None:
         raise InputError("--alpha weighs cost slice by slice, --per-volume chooses once for all slices: give only one.")
     volumes = volumes_by_name(options)
+    # Imports beside hold Python's lock; threads that compute without it get it back for their next step sooner.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     require_matplotlib()  # says so now, not after the work
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as beside:
@@ -136,6 +141,8 @@ def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:
 
 def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -> "Segmentation":
     """Route, plan and run, with progress."""
+    from DynamicSegLib.budget import Unit
+    from DynamicSegLib.execution import Loading
     from DynamicSegLib.methods.mutualnet import one_for_all, per_volume
     from DynamicSegLib.methods.registry import start_run
 
@@ -149,7 +156,11 @@ def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -
             precision=options.precision,
             setting=options.setting,
         )
-    plan = run.plan(budget, options.alpha, one_for_all(run, budget) if options.per_volume else None)
+        # A budget in seconds times the options while it plans, and a plan for the volume needs one of many.
+        later = options.per_volume or (budget is not None and budget.unit is Unit.SECONDS)
+        with Loading(run.execution, () if later else range(1, len(run.costs))) as loading:
+            plan = run.plan(budget, options.alpha, one_for_all(run, budget) if options.per_volume else None)
+            loading.only(plan.options)
     for _ in shown(run.execute(plan), bundle.bank.options):
         pass
     return run.segmentation()
