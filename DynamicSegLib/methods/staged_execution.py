@@ -71,8 +71,6 @@ class DynamicExecution:
         self.facts: Mapping[str, Any] = {"arithmetic": {f"{bits} bits": self.kernels.describe(bits) for bits in widths}}
         # The largest piece of a slice that is looked at at once.
         self._limit = size if setting == "whole" else (WINDOW, WINDOW)
-        # Features of all stages are held for the slices that run together; half as many are as fast.
-        self._at_once = max(1, backend.batch // 2)
         self._executions: dict[int, StagedExecution] = {}
         self._counted: dict[tuple[int, int, tuple[int, int]], int] = {}
 
@@ -94,15 +92,6 @@ class DynamicExecution:
     def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
         """See `execution.Execution`."""
         self.prepare(option)
-        firsts = range(0, len(slices), self._at_once)
-        parts = [self._run(option, slices[first : first + self._at_once]) for first in firsts]
-        classes = np.concatenate([part.classes for part in parts])
-        costs, extras = (
-            tuple(chain.from_iterable(each)) for each in zip(*((p.costs, p.extras) for p in parts), strict=True)
-        )
-        return Outcome(classes, costs, extras)
-
-    def _run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
         if self.setting == "whole":
             executed = self._executions[option](self.kernels.arrays(slices))
             classes = self.kernels.plain(executed.output)

@@ -1,7 +1,7 @@
 """Selectors that practically always say the same are taken out of a trained network: what they say is fixed.
 
 Wherever slices may part the network is cut in pieces (see `networks.stage_by_stage`), and each cut costs time: on two
-CPU cores the shipped network takes a slice in half the time where only its first stage chooses.
+CPU cores the shipped networks take three quarters of it where only the first stage chooses (0.35 s a case, not 0.47 s).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
