@@ -24,6 +24,7 @@ class QueryRow:
     macs, paper_flops: of one slice at the working size; two units of cost as in `cost.py`.
     dice, hd95_mm: cross-validated means by structure; distances are empty where they were not measured.
     milliseconds: of one slice at the working size on the machine of the table; None where not measured.
+    present: mean Dice by structure over the cases that have it; empty where that was not told apart.
     """
 
     name: str
@@ -34,11 +35,21 @@ class QueryRow:
     dice: Mapping[str, float]
     hd95_mm: Mapping[str, float] = field(default_factory=dict)
     milliseconds: float | None = None
+    present: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice over the structures, 0..1, by the challenges' rule for what a case lacks."""
+        return float(np.mean(list(self.dice.values())))
 
     @property
     def quality(self) -> float:
-        """Mean Dice over the structures, 0..1."""
-        return float(np.mean(list(self.dice.values())))
+        """By which rows are chosen, 0..1: mean Dice over the structures, each where it is present.
+
+        Where a structure is absent the challenges give 1 or 0 for some voxels more or less, and a few such cases decide
+        which of two configurations looks better.
+        """
+        return float(np.mean(list((self.present or self.dice).values())))
 
 
 def to_plain(rows: Iterable[QueryRow]) -> list[dict[str, Any]]:
@@ -52,12 +63,14 @@ def from_plain(rows: Iterable[Mapping[str, Any]]) -> tuple[QueryRow, ...]:
 
 
 def pareto_front(
-    rows: Iterable[QueryRow], cost: Callable[[QueryRow], float] = lambda row: row.macs
+    rows: Iterable[QueryRow],
+    cost: Callable[[QueryRow], float] = lambda row: row.macs,
+    value: Callable[[QueryRow], float] = lambda row: row.quality,
 ) -> tuple[QueryRow, ...]:
-    """The rows that no other row beats: by rising cost, each of higher quality than every cheaper one."""
+    """The rows that no other row beats: by rising cost, each of higher value than every cheaper one."""
     front: list[QueryRow] = []
-    for row in sorted(rows, key=lambda row: (cost(row), -row.quality)):
-        if not front or row.quality > front[-1].quality:
+    for row in sorted(rows, key=lambda row: (cost(row), -value(row))):
+        if not front or value(row) > value(front[-1]):
             front.append(row)
     return tuple(front)
 

@@ -21,7 +21,13 @@ from DynamicSegLib.training.export import read_bank
 from DynamicSegLib.training.fold_runs import plain_weights
 from DynamicSegLib.training.mutual_config import MutualConfig, QueryTableConfig
 from DynamicSegLib.training.mutual_run import MutualRun, export_mutual
-from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, score_cases, table_markdown
+from DynamicSegLib.training.mutual_table import (
+    milliseconds_a_slice,
+    query_rows,
+    score_cases,
+    structures_in,
+    table_markdown,
+)
 from DynamicSegLib.training.sources import chosen_cases
 from DynamicSegLib.training.stages import class_structures
 from DynamicSegLib.training.task import read_task
@@ -56,16 +62,17 @@ def make_query_table(
     require_one_process("The query table")
     task = read_task(config.task)
     structures, cleaning = class_structures(task), task.class_cleaning(config.cleaning)
-    scores = []
+    scores, present = [], []
     banks = [read_bank(folder) for folder in config.banks]
     for bank, fold in zip(banks, config.folds, strict=True):
         names = [row.case for row in chosen_cases(DataConfig(config.cache, config.cases, (fold,)))]
         cases = open_cases(config.cache, names)
         folder = config.output / f"fold{fold}"
         scores += score_cases(cases, bank, structures, folder, device, config.distances, report, cleaning)
+        present += [structures_in(case, structures) for case in cases]
     size = task.input.size
     times = _times(banks[0], size, config, device) if config.timing else None
-    rows = query_rows(banks[0], scores, size, times)
+    rows = query_rows(banks[0], scores, size, times, present)
     chosen = spread(pareto_front(rows), config.candidates)
     keep = [{"width": row.width, "resolution": row.resolution} for row in chosen]
     write_text_whole(config.output / TABLE_FILE, json.dumps(to_plain(rows), indent=1) + "\n")

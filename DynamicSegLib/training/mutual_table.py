@@ -3,7 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,14 +93,28 @@ def milliseconds_a_slice(candidate: Candidate, channels: int, size: tuple[int, i
     return 1000 * statistics.median(times) / backend.batch
 
 
+def structures_in(case: CachedCase, structures: Structures) -> frozenset[str]:
+    """The structures that a case has. `structures`: in class indices."""
+    masks = structures.masks(case.classes())
+    return frozenset(name for name, mask in zip(structures.names, masks, strict=True) if mask.any())
+
+
 def query_rows(
-    bank: Bank, scores: Sequence[Scores], size: tuple[int, int], milliseconds: Mapping[str, float] | None = None
+    bank: Bank,
+    scores: Sequence[Scores],
+    size: tuple[int, int],
+    milliseconds: Mapping[str, float] | None = None,
+    present: Sequence[Collection[str]] = (),
 ) -> tuple[QueryRow, ...]:
-    """One row a candidate: means over all cases, costs on one slice of `size`."""
+    """One row a candidate: means over all cases, costs on one slice of `size`.
+
+    `present`: the structures that each case has, where that is to be told apart.
+    """
     rows = []
     for candidate, cost in zip(bank.candidates, bank.costs(size)[1:], strict=True):
         of_case = [each[candidate.name] for each in scores]
         means = {s: np.mean([each[s] for each in of_case], axis=0) for s in of_case[0]}
+        where = {s: [each[s][0] for each, has in zip(of_case, present, strict=False) if s in has] for s in means}
         rows.append(
             QueryRow(
                 candidate.name,
@@ -111,6 +125,7 @@ def query_rows(
                 {s: float(mean[0]) for s, mean in means.items()},
                 {s: float(mean[1]) for s, mean in means.items() if len(mean) > 1},
                 None if milliseconds is None else milliseconds[candidate.name],
+                {s: float(np.mean(dice)) for s, dice in where.items() if dice},
             )
         )
     return tuple(rows)
@@ -120,12 +135,12 @@ def table_markdown(rows: Sequence[QueryRow]) -> str:
     """The table for people: cheapest first, rows of the front marked, and how well time follows cost."""
     structures = list(rows[0].dice)
     front = {row.name for row in pareto_front(rows)}
-    heads = ["configuration", "front", "G macs", "ms", *(f"{s} Dice" for s in structures)]
+    heads = ["configuration", "front", "G macs", "ms", "quality", *(f"{s} Dice" for s in structures)]
     heads += [f"{s} HD95 mm" for s in rows[0].hd95_mm]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in sorted(rows, key=lambda each: each.macs):
         cells = [row.name, "yes" if row.name in front else "", f"{row.macs / 1e9:.3f}"]
-        cells.append("" if row.milliseconds is None else f"{row.milliseconds:.2f}")
+        cells += ["" if row.milliseconds is None else f"{row.milliseconds:.2f}", f"{row.quality:.4f}"]
         cells += [f"{value:.4f}" for value in row.dice.values()] + [f"{value:.2f}" for value in row.hd95_mm.values()]
         lines.append("| " + " | ".join(cells) + " |")
     timed = [(row.macs, row.milliseconds) for row in rows if row.milliseconds is not None]

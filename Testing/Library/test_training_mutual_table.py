@@ -1,5 +1,6 @@
 """The query table as it is measured, and the comparison drawn from it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from DynamicSegLib.bundle import CurvePoint
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.methods.mutualnet import candidate
-from DynamicSegLib.query_table import QueryRow
+from DynamicSegLib.query_table import QueryRow, pareto_front
+from DynamicSegLib.training.cache import write_case
 from DynamicSegLib.training.measuring import volume_dice
 from DynamicSegLib.training.mutual_comparison import comparison_markdown, write_comparison
-from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, table_markdown
+from DynamicSegLib.training.mutual_table import milliseconds_a_slice, query_rows, structures_in, table_markdown
 
 
 def _row(width: float, resolution: int | None, macs: int, dice: float, milliseconds: float | None = None) -> QueryRow:
@@ -42,6 +44,36 @@ def test_rows_are_means_over_cases_with_the_costs_of_the_working_size() -> None:
     assert whole.macs == 100 * small.macs
 
 
+def test_configurations_are_ranked_where_a_structure_is_present() -> None:
+    """The second case has no ET: the narrow one finds none there, which says little of how well it finds ET."""
+    bank = Bank((candidate(0.5, 24, 2, 3, base=4), candidate(0.5, None, 2, 3, base=4)), 2)
+    scores = [
+        {"0.50x-24": {"WT": [0.2], "ET": [0.4]}, "0.50x-whole": {"WT": [0.4], "ET": [0.6]}},
+        {"0.50x-24": {"WT": [0.6], "ET": [1.0]}, "0.50x-whole": {"WT": [0.8], "ET": [0.0]}},
+    ]
+
+    small, whole = query_rows(bank, scores, (80, 80), present=[{"WT", "ET"}, {"WT"}])
+
+    assert (small.mean_dice, whole.mean_dice) == pytest.approx((0.55, 0.45))
+    assert (small.quality, whole.quality) == pytest.approx((0.4, 0.6))
+    assert [row.name for row in pareto_front([small, whole])] == ["0.50x-24", "0.50x-whole"]
+    assert [row.name for row in pareto_front([small, whole], value=lambda row: row.mean_dice)] == ["0.50x-24"]
+
+
+def test_a_structure_that_no_case_has_does_not_rank() -> None:
+    bank = Bank((candidate(0.5, None, 2, 3, base=4),), 2)
+    (row,) = query_rows(bank, [{"0.50x-whole": {"WT": [0.5], "ET": [1.0]}}], (16, 16), present=[{"WT"}])
+    assert row.present == {"WT": 0.5}
+    assert row.quality == 0.5
+
+
+def test_what_a_case_has_is_read_from_its_labels(tmp_path: Path) -> None:
+    volumes, classes = np.ones((2, 3, 16, 16), np.float32), np.zeros((3, 16, 16), np.uint8)
+    classes[1, 4:9, 4:9] = 2
+    case = write_case(tmp_path, "case", ("a", "b"), volumes, classes, 3, (1.0, 1.0, 1.0))
+    assert structures_in(case, Structures({"both": (1, 2), "first": (1,), "second": (2,)})) == {"both", "second"}
+
+
 def test_without_distances_and_times_both_are_left_out() -> None:
     bank = Bank((candidate(0.5, None, 2, 3, base=4),), 2)
 
@@ -61,8 +93,8 @@ def test_the_tables_front_is_marked_and_time_is_compared_with_cost() -> None:
 
     lines = table_markdown(rows).splitlines()
 
-    assert lines[2] == "| 0.50x-whole | yes | 1.000 | 3.00 | 0.8000 |"
-    assert lines[3] == "| 0.75x-whole |  | 2.000 | 9.00 | 0.7000 |"
+    assert lines[2] == "| 0.50x-whole | yes | 1.000 | 3.00 | 0.8000 | 0.8000 |"
+    assert lines[3] == "| 0.75x-whole |  | 2.000 | 9.00 | 0.7000 | 0.7000 |"
     # ranks 1 2 3 and 1 3 2
     assert lines[-1] == "Rank correlation of milliseconds and macs over 3 configurations: 0.500."
 
@@ -96,11 +128,15 @@ def test_a_slice_takes_time() -> None:
 def test_the_comparison_says_how_far_mutual_learning_is_ahead_at_each_width() -> None:
     others = {"trained alone": [_row(0.5, None, 4 * 10**9, 0.75)], "narrowed only": [_row(0.5, None, 4 * 10**9, 0.1)]}
 
-    lines = comparison_markdown(MUTUAL, others).splitlines()
+    mutual = tuple(replace(row, present={"WT": row.dice["WT"] - 0.1}) for row in MUTUAL)
 
-    assert lines[2] == "| 0.50 | 4.000 | 0.8000 | 0.7500 | 0.1000 | +0.0500 | +0.7000 |"
-    assert lines[3] == "| 1.00 | 16.000 | 0.9000 |  |  |  |  |"
-    assert len(lines) == 4
+    by_rule, where_present = comparison_markdown(mutual, others).split("\nMean Dice, without")
+
+    lines = by_rule.splitlines()
+    assert lines[4] == "| 0.50 | 4.000 | 0.8000 | 0.7500 | 0.1000 | +0.0500 | +0.7000 |"
+    assert lines[5] == "| 1.00 | 16.000 | 0.9000 |  |  |  |  |"
+    assert len(lines) == 6
+    assert "| 0.50 | 4.000 | 0.7000 | 0.7500 | 0.1000 | -0.0500 | +0.6000 |" in where_present
 
 
 def test_the_comparison_is_drawn_with_the_curves_of_other_bundles(tmp_path: Path) -> None:
