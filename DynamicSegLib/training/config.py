@@ -105,6 +105,10 @@ class BankConfig(RunConfig):
     cross_entropy: float = 0.0
     compiled: bool = False
 
+    def __post_init__(self) -> None:
+        if any(side < 8 or side % 8 for side in self.size):
+            raise TrainingError(f"size {self.size}: expected sides that are divisible by 8, as the networks need them.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionConfig(RunConfig):

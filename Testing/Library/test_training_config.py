@@ -39,6 +39,7 @@ SMALLEST = {"output": "out", "data": {"cache": "c", "cases": "l"}, "candidates":
         ("glioma-bundle", BundleConfig),
         ("shipped-glioma-bundle", BundleConfig),
         ("shipped-glioma-v2-bundle", BundleConfig),
+        ("shipped-glioma-mutual-bundle", BundleConfig),
     ],
 )
 def test_the_shipped_configurations_are_read(name: str, kind: type) -> None:
@@ -67,6 +68,7 @@ def test_values_are_converted_to_their_types() -> None:
         ({"optimiser": {"rate": 3}}, "here: optimiser: unknown key 'rate'"),
         ({"steps": "many"}, "here: steps: 'many', where int was expected"),
         ({"size": [1, 2, 3]}, "here: size: 3 values, where 2 were expected"),
+        ({"size": [96, 100]}, r"size \(96, 100\): expected sides that are divisible by 8"),
         ({"average": "much"}, "here: average: 'much', where a number was expected"),
         ({"steps": True}, "here: steps: True, where int was expected"),
     ],
