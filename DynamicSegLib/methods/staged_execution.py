@@ -127,7 +127,7 @@ class DynamicExecution:
                 (index, bits): self._stages(crop, index, (bits, *following(self._spaces, index)))
                 for index, bits in self._chosen
             },
-            self._kernel("blank", (1, self._width, *self._limit)) if cropped else _nothing,
+            self._kernel("blank", (1, self._width, *self._limit)) if cropped else None,
         )
 
     def _kernel(self, name: str, shape: Shape) -> Kernel:
@@ -202,11 +202,6 @@ class DynamicExecution:
         for stage, mean in enumerate(bits.mean(axis=0).tolist(), start=1):
             extra[f"bits_{stage}"] = int(mean) if mean == int(mean) else round(mean, 2)
         return extra
-
-
-def _nothing(*_: Any) -> tuple[Any, ...]:
-    """Stands where nothing is cropped."""
-    return ()
 
 
 def _recorder(execution: StagedExecution, kernels: Kernels) -> Any:

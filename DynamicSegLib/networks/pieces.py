@@ -111,5 +111,5 @@ def pieces_of(network: StagedNetwork, position: PositionNetwork | None, around: 
             for index in choices(spaces)
             for bits in spaces[index]
         },
-        Last(network, False),
+        None if position is None else Last(network, False),
     )

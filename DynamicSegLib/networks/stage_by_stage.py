@@ -61,13 +61,13 @@ class Pieces:
     begin: slices to what a piece gives, the stages before the first choice in it.
     stages: by stage that chooses and its bits: its input (the last piece's: and all finer levels, finest first) to
         what a piece gives.
-    blank: features without any content, on whole slices, to the output there; used where slices are cropped.
+    blank: features without any content, on whole slices, to the output there; None where nothing is cropped.
     """
 
     position: Kernel | None
     begin: Kernel
     stages: Mapping[tuple[int, int], Kernel]
-    blank: Kernel
+    blank: Kernel | None
 
 
 class Executed(NamedTuple):
@@ -185,6 +185,7 @@ class StagedExecution:
 
     def _blank_of(self, like: Array, size: tuple[int, int]) -> Array:
         if self._blank is None or self._blank.shape[-2:] != size:
+            assert self.pieces.blank is not None
             (self._blank,) = self.pieces.blank(_zeros((1, self.width, *size), like))
         return self._blank
 

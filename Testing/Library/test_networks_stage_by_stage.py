@@ -49,7 +49,7 @@ def test_arrays_and_tensors_are_led_alike(crop: int, size: tuple[int, int], bits
         None if own.position is None else on_arrays(own.position),
         on_arrays(own.begin),
         {key: on_arrays(stage) for key, stage in own.stages.items()},
-        on_arrays(own.blank),
+        None if own.blank is None else on_arrays(own.blank),
     )
     with torch.no_grad():
         expected = execution(x)
