@@ -87,8 +87,9 @@ def test_one_command_goes_from_a_cache_to_a_bundle_with_one_file_for_all_candida
 
 def test_mutual_learning_is_compared_with_separate_training_and_with_narrowing(finished: Path) -> None:
     text = (finished / "run" / "comparison.md").read_text(encoding="utf-8")
+    by_rule = text.split("\n\n")[1]
 
-    heads, _, half, full = (line.strip("| ").split(" | ") for line in text.splitlines())
+    heads, _, half, full = (line.strip("| ").split(" | ") for line in by_rule.splitlines())
 
     assert heads[2:5] == ["mutual learning", "trained alone", "narrowed only"]
     assert half[0] == "0.50"
