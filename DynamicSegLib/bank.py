@@ -67,7 +67,7 @@ class Candidate:
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
 
 
 @lru_cache(maxsize=256)

@@ -63,6 +63,19 @@ def test_candidates_of_the_papers_other_spaces_can_be_built_and_counted() -> Non
     assert len(v2.candidates(())) == 1
 
 
+def test_a_space_for_each_stage_costs_its_widest_bits_and_has_fewer_selectors() -> None:
+    """As a bank on disk names them: lists."""
+    (whole,) = v2.candidates((), [[8, 16], [8], [8], [8]])
+    (everywhere,) = v2.candidates((), [8, 16])
+    ours, widest = (each.cost((128, 128), 4) for each in (whole, everywhere))
+    selectors = sum((16 << index) * 16 + 16 + 2 * 16 for index in range(1, 4))
+    assert whole.arguments["bits"] == [[8, 16], [8], [8], [8]]
+    assert widest.macs - ours.macs == selectors
+    stages = (169_869_312, 169_869_312, 301_989_888)
+    # What the selectors look at costs no multiply-accumulates, but paper FLOPs.
+    assert widest.paper_flops - ours.paper_flops == pytest.approx(sum(stages) * 8 / 32, rel=5e-3)
+
+
 def test_candidates_of_one_network_are_one_file(bundle: Bundle) -> None:
     assert bundle.folder is not None
     assert sorted(path.name for path in bundle.folder.glob("*.safetensors")) == [
