@@ -1,7 +1,6 @@
 """What runs an option on slices: by default each candidate as one compiled network; a method may bring its own way."""
 
-from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,29 +47,6 @@ class Execution(Protocol):
     def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
         """Run one option, 1 or above, on slices, float32 `[n, modality, row, column]`, normalised."""
         ...
-
-
-class Loading:
-    """Makes options ready beside other work, the cheapest first; as a context it ends with the block.
-
-    What fails there fails again, and is told, where the option is run.
-    """
-
-    def __init__(self, execution: Execution, options: Iterable[int]) -> None:
-        self._pool = ThreadPoolExecutor(1)
-        self._waiting = {option: self._pool.submit(execution.prepare, option) for option in options}
-
-    def __enter__(self) -> "Loading":
-        return self
-
-    def only(self, options: Collection[int]) -> None:
-        """Leave out what turned out not to be needed, as far as it was not begun."""
-        for option, each in self._waiting.items():
-            if option not in options:
-                each.cancel()
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
 
 
 @dataclass

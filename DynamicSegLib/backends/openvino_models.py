@@ -1,6 +1,5 @@
 """OpenVINO's models on the CPU: compiled once for a machine, kept on disk, and run one slice a stream."""
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -25,8 +24,6 @@ PRECISIONS = tuple(_HINTS)
 # One slice a stream and one thread a stream is faster than larger batches on more threads (no waiting for each other);
 # each stream has its own intermediate results in memory, hence the limit.
 _MOST_STREAMS = 8
-# Torch exports networks one at a time.
-_converting = threading.Lock()
 
 
 def is_installed() -> bool:
@@ -96,8 +93,7 @@ def compiled(
             return core().import_model(Tensor(np.memmap(found, np.uint8, "r")), _DEVICE, settings)
         except RuntimeError:  # kept by another build of the same version: make it anew
             found.unlink(missing_ok=True)
-    with _converting:
-        model = core().compile_model(make(), _DEVICE, settings)
+    model = core().compile_model(make(), _DEVICE, settings)
     if circumstances:
         models.keep(words, model.export_model().getvalue())
     return model

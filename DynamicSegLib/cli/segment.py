@@ -141,8 +141,6 @@ def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:
 
 def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -> "Segmentation":
     """Route, plan and run, with progress."""
-    from DynamicSegLib.budget import Unit
-    from DynamicSegLib.execution import Loading
     from DynamicSegLib.methods.mutualnet import one_for_all, per_volume
     from DynamicSegLib.methods.registry import start_run
 
@@ -156,11 +154,7 @@ def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -
             precision=options.precision,
             setting=options.setting,
         )
-        # A budget in seconds times the options while it plans, and a plan for the volume needs one of many.
-        later = options.per_volume or (budget is not None and budget.unit is Unit.SECONDS)
-        with Loading(run.execution, () if later else range(1, len(run.costs))) as loading:
-            plan = run.plan(budget, options.alpha, one_for_all(run, budget) if options.per_volume else None)
-            loading.only(plan.options)
+    plan = run.plan(budget, options.alpha, one_for_all(run, budget) if options.per_volume else None)
     for _ in shown(run.execute(plan), bundle.bank.options):
         pass
     return run.segmentation()
