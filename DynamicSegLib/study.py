@@ -17,8 +17,7 @@ from DynamicSegLib.geometry import (
     grid_difference_voxels,
     place_working_grid,
 )
-from DynamicSegLib.normalisation import Normalisation, filled
-from DynamicSegLib.threads import on_slabs
+from DynamicSegLib.normalisation import Normalisation
 
 SMALLEST_IN_PLANE = 16
 # A skull-stripped study is zero around the brain, and so in every modality at the same voxels.
@@ -149,15 +148,14 @@ def studying(
         yield f"Bringing {name} onto one grid"
         _sample_into(stack[index], name, volumes, grid, reference, spec.skull_stripped)
     yield "Looking for the skull"
-    inside = None
     if brain is not None:
         _apply_mask(stack, grid, brain, volumes[reference])
-    elif spec.skull_stripped and not _looks_stripped(stack, inside := filled(stack)):
+    elif spec.skull_stripped and not _looks_stripped(stack):
         warnings.append(
             "The volumes do not look skull-stripped, which this bundle expects: results will be poor. Strip the skull "
             "first (e.g. with HD-BET or SynthStrip), or give a brain mask."
         )
-    for name in spec.normalisation.applying(stack, spec.modalities, inside):
+    for name in spec.normalisation.applying(stack, spec.modalities):
         yield f"Normalising {name}"
     return Study(stack, spec, grid, tuple(warnings))
 
@@ -254,13 +252,16 @@ def _otsu_threshold(values: NDArray[Any]) -> float:
     return float(otsu.GetThreshold())
 
 
-def _looks_stripped(stack: NDArray[np.float32], inside: NDArray[np.bool_]) -> bool:
-    """Whether the volumes are zero in many voxels, and in the same ones. `inside`: where any of them is not zero."""
-    union = int(np.count_nonzero(inside))
-    if union > (1 - STRIPPED_ZERO_SHARE) * inside.size:
+def _looks_stripped(stack: NDArray[np.float32]) -> bool:
+    """Whether the volumes are zero in many voxels, and in the same ones. Counted slice by slice."""
+    union, own = 0, np.zeros(len(stack), np.int64)
+    for index in range(stack.shape[1]):
+        inside = stack[:, index] != 0
+        union += int(np.count_nonzero(inside.any(axis=0)))
+        own += np.count_nonzero(inside, axis=(1, 2))
+    if union > (1 - STRIPPED_ZERO_SHARE) * stack[0].size:
         return False
-    own = on_slabs(lambda slab: np.count_nonzero(stack[:, slab] != 0, axis=(1, 2, 3)), stack.shape[1])
-    return bool(np.median(np.sum(own, axis=0) / max(1, union)) >= STRIPPED_MASK_AGREEMENT)
+    return bool(np.median(own / max(1, union)) >= STRIPPED_MASK_AGREEMENT)
 
 
 def _mask_on(reference: sitk.Image, mask: sitk.Image) -> NDArray[np.bool_]:

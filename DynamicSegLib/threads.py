@@ -2,14 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from DynamicSegLib.errors import InputError
-
-_T = TypeVar("_T")
-_SLAB = 8  # slices
 
 _chosen: int | None = None
 
@@ -49,13 +43,3 @@ def apply_to_torch() -> None:
         import torch
 
         torch.set_num_threads(_chosen)
-
-
-def on_slabs(work: Callable[[slice], _T], slices: int) -> list[_T]:
-    """`work` on some neighbouring slices after the other, in all threads: results in order.
-
-    NumPy lets other threads run while it computes, and no copy is as large as a volume.
-    """
-    slabs = [slice(first, min(first + _SLAB, slices)) for first in range(0, slices, _SLAB)]
-    with ThreadPoolExecutor(thread_count()) as pool:
-        return list(pool.map(work, slabs))

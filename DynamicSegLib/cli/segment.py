@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 SHORTHANDS = ("flair", "t1ce", "t1", "t2")
 # From here on the wait is explained.
 _LONG_START_SECONDS = 5
-# Python's own 5 ms are a long wait between steps of a millisecond.
-_SWITCH_SECONDS = 1e-4
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -85,8 +82,6 @@ def run(options: argparse.Namespace) -> int:
     if options.per_volume and options.alpha is not None:
         raise InputError("--alpha weighs cost slice by slice, --per-volume chooses once for all slices: give only one.")
     volumes = volumes_by_name(options)
-    # Imports beside hold Python's lock; threads that compute without it get it back for their next step sooner.
-    sys.setswitchinterval(_SWITCH_SECONDS)
     require_matplotlib()  # says so now, not after the work
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as beside:

@@ -33,14 +33,3 @@ def test_without_a_number_each_core_that_may_be_used_gets_one() -> None:
 def test_no_threads_at_all_are_refused() -> None:
     with pytest.raises(InputError, match=r"--threads 0: expected 1 or more"):
         threads.use_threads(0)
-
-
-@pytest.mark.parametrize("slices", [0, 1, 8, 29])
-def test_slabs_cover_every_slice_once_and_in_order(slices: int) -> None:
-    parts = threads.on_slabs(lambda slab: list(range(slab.start, slab.stop)), slices)
-    assert [index for part in parts for index in part] == list(range(slices))
-
-
-def test_an_error_in_a_slab_is_told() -> None:
-    with pytest.raises(ZeroDivisionError):
-        threads.on_slabs(lambda slab: 1 // (slab.start - 8), 20)
