@@ -120,12 +120,12 @@ class OpenVINOKernels:
 
     Parameters
     ----------
-    precision: of what is not quantised and of 16 bits, `fp32` or `bf16`.
+    precision: of what is not quantised and of 16 bits, `fp32`, or `bf16` where the processor has it.
     key: names the weights, so that compiled modules can be kept on disk; empty where nothing does.
     """
 
     def __init__(self, precision: str = "fp32", key: str = "") -> None:
-        self._int8, self._half = models.can_compute("INT8"), precision == "bf16"
+        self._int8, self._half = models.can_compute("INT8"), precision == "bf16" and models.can_compute("BF16")
         self._key = key
 
     def describe(self, bits: int) -> str:

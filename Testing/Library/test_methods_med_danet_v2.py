@@ -268,10 +268,13 @@ def test_bits_are_computed_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "float32 that imitates 16 bits" in plain.describe(16)
     assert half.describe(16) == half.describe(32) == "bfloat16 (torch)"
     assert "no int8" in half.describe(8)
+    monkeypatch.setattr(openvino_models, "can_compute", lambda _: True)
+    assert OpenVINOKernels("bf16").describe(16) == OpenVINOKernels("bf16").describe(32) == "bfloat16 (OpenVINO)"
+    assert OpenVINOKernels("bf16").describe(8) == "int8 (OpenVINO)"
     monkeypatch.setattr(openvino_models, "can_compute", lambda _: False)
     assert "no int8 unit" in OpenVINOKernels().describe(8)
-    assert "imitates 16 bits" in OpenVINOKernels().describe(16)
-    assert OpenVINOKernels("bf16").describe(16) == "bfloat16 (OpenVINO)"
+    assert OpenVINOKernels("bf16").describe(16) == "float32 that imitates 16 bits (OpenVINO)"
+    assert OpenVINOKernels("bf16").keeps_quantisers(16)
 
 
 def test_a_candidate_of_another_method_is_refused(bundle: Bundle) -> None:
