@@ -114,7 +114,9 @@ def query_rows(
     for candidate, cost in zip(bank.candidates, bank.costs(size)[1:], strict=True):
         of_case = [each[candidate.name] for each in scores]
         means = {s: np.mean([each[s] for each in of_case], axis=0) for s in of_case[0]}
-        where = {s: [each[s][0] for each, has in zip(of_case, present, strict=False) if s in has] for s in means}
+        where = {
+            s: [each[s][0] for each, has in zip(of_case, present, strict=bool(present)) if s in has] for s in means
+        }
         rows.append(
             QueryRow(
                 candidate.name,
