@@ -147,7 +147,7 @@ class DynamicExecution:
         """The piece of these stages. `slices`: shape of its input, if that is slices, before which is the stem."""
         cropped, tile, is_last = self._is_cropped(crop), self._tile(crop), first + len(bits) == STAGES
         levels: list[Shape] = [(1, self._width << i, tile[0] >> i, tile[1] >> i) for i in range(STAGES)]
-        around = (Surroundings.of(crop, self._limit[0]), Surroundings.of(crop, self._limit[1])) if cropped else None
+        around = Surroundings.along(crop, self._limit) if cropped else None
 
         def build() -> "nn.Module":
             from DynamicSegLib.networks.pieces import AfterEncoder, Stages

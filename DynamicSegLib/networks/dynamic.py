@@ -65,7 +65,7 @@ class DynamicNetwork(nn.Module):
     def execution(self, size: tuple[int, int]) -> StagedExecution:
         """The way of this option through the network's own pieces, to logits. `size`: rows and columns of slices."""
         staged, crop = self.segmentation, self.crop if self.crop < min(size) else 0
-        around = (Surroundings.of(crop, size[0]), Surroundings.of(crop, size[1])) if crop else None
+        around = Surroundings.along(crop, size) if crop else None
         pieces = pieces_of(staged, self.position if crop else None, around)
         return StagedExecution(pieces, staged.spaces, staged.width, crop, self.crops.index(crop) if crop else 0)
 

@@ -105,6 +105,11 @@ class Surroundings(NamedTuple):
             return cls(room // 2, room - room // 2, 0)
         return cls(2 * _REACH, 2 * _REACH, _REACH)
 
+    @classmethod
+    def along(cls, crop: int, size: tuple[int, int]) -> "tuple[Surroundings, Surroundings]":
+        """Those along rows and along columns, of slices of `size`."""
+        return cls.of(crop, size[0]), cls.of(crop, size[1])
+
 
 class StagedExecution:
     """Runs slices through pieces; a slice's result does not depend on the slices beside it.
@@ -177,7 +182,7 @@ class StagedExecution:
         if _is_meta(whole):  # what is counted there is what every slice costs
             return whole
         whole[:] = self._blank_of(slices, size)
-        rows, columns = (Surroundings.of(self.crop, length) for length in size)
+        rows, columns = Surroundings.along(self.crop, size)
         for i, (r, c) in enumerate(places):
             top, left = r - rows.before + rows.margin, c - columns.before + columns.margin
             whole[i, ..., top : top + patches.shape[-2], left : left + patches.shape[-1]] = patches[i]
@@ -196,7 +201,7 @@ def whole_pixels(centre: NDArray[np.floating], size: int, lengths: tuple[int, in
     `centre`: `[n, 2]`, (row, column) in pixels. `size`: of the crop. `lengths`: rows and columns of the slice.
     """
     start = np.rint(centre - size / 2).astype(np.int64)
-    around = [Surroundings.of(size, length) for length in lengths]
+    around = Surroundings.along(size, lengths)
     first = np.array([each.before for each in around])
     last = np.array([length - size - each.after for length, each in zip(lengths, around, strict=True)])
     return np.minimum(np.maximum(start, first), last)
