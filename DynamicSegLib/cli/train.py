@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 Config = TypeVar("Config")
 # The keys of training.layouts.LAYOUTS, so that other commands need not load it.
 LAYOUT_NAMES = ("brats", "brats2023", "decathlon", "lits", "table")
+# The keys of training.paper_tables.TABLES, for the same reason.
+PAPER_TABLES = (1, 3, 4, 5, 6, 8)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -46,7 +48,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_stage(stages, "folds", _folds, "cross-validate everything, then train on all cases and write the bundle")
     _add_stage(stages, "query-table", _query_table, "measure every configuration of finished slimmable networks")
     _add_stage(stages, "mutual-folds", _mutual_folds, "cross-validate MutualNet, compare, and write its bundle")
-    _add_stage(stages, "tables", _tables, "print the papers' tables beside ours, from a finished cross-validation")
+    tables = "print the papers' tables beside ours, from a cross-validation (trains what they need)"
+    _add_stage(stages, "tables", _tables, tables).add_argument(
+        "--only", type=int, nargs="+", choices=PAPER_TABLES, metavar="N", help="tables to print (default: all)"
+    )
 
 
 def _add_stage(
@@ -250,7 +255,7 @@ def _tables(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.config import FoldsConfig
     from DynamicSegLib.training.paper_tables import paper_tables
 
-    print(paper_tables(_config(options, FoldsConfig), _device(options), _note))
+    print(paper_tables(_config(options, FoldsConfig), _device(options), _note, options.only))
     return 0
 
 

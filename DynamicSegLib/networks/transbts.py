@@ -55,6 +55,7 @@ class TransBTS2D(nn.Module):
     ----------
     layers: transformer layers (1 in M3, 4 in M4).
     size: input size in pixels for which the position table is made; one token for 8x8 pixels.
+    dropout, encoder_dropout: of the transformer's tokens, and of the encoder's first feature maps.
 
     Source: Med-DANet, Sec. 4.1 (M3, M4); TransBTS (MICCAI 2021) for the 3D original.
     """
@@ -71,11 +72,12 @@ class TransBTS2D(nn.Module):
         base: int = 16,
         heads: int = 8,
         dropout: float = 0.1,
+        encoder_dropout: float = 0.2,
     ) -> None:
         super().__init__()
         width = 8 * base
         self.side = size // 8
-        self.encoder = Encoder(in_channels, base)
+        self.encoder = Encoder(in_channels, base, encoder_dropout)
         self.norm = nn.BatchNorm2d(width)
         self.embed = nn.Conv2d(width, self.dim, 3, padding=1)
         self.position = nn.Parameter(torch.zeros(1, self.side**2, self.dim))

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.registry import build_network
-from DynamicSegLib.training.config import BankConfig
+from DynamicSegLib.training.config import BankConfig, CandidateConfig
 from DynamicSegLib.training.distribution import Processes
+from DynamicSegLib.training.fold_runs import fitting_weights
 from DynamicSegLib.training.losses import SegmentationLoss
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
@@ -19,7 +21,7 @@ class BankRun(TrainingRun):
 
     Parameters
     ----------
-    initial: state dicts by candidate name to start from (fine-tuning); random weights where None.
+    initial: state dicts by candidate name to start from (fine-tuning); random weights where there is none.
 
     Source: Med-DANet, Sec. 3.4 and 4.1.
     """
@@ -35,8 +37,7 @@ class BankRun(TrainingRun):
         self.config = config
         for candidate in config.candidates:
             network = build_network(candidate.network, candidate.arguments)
-            if initial is not None and candidate.name in initial:
-                network.load_state_dict(initial[candidate.name])
+            _start(network, candidate, initial or {})
             network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
             optimiser = adam(network.parameters(), config.optimiser)
             self.learners[candidate.name] = Learner(network, optimiser, config.average)
@@ -85,3 +86,17 @@ class BankRun(TrainingRun):
         (loss / len(self.learners)).backward()
         self.learners[name].learn(self.rate(self.step))
         return value
+
+
+def _start(network: nn.Module, candidate: CandidateConfig, initial: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Load what `initial` has for `candidate`: all weights of its own, else what fits of the one that it starts as."""
+    if candidate.name in initial:
+        network.load_state_dict(initial[candidate.name])
+    elif candidate.starts_as is not None:
+        if candidate.starts_as not in initial:
+            raise TrainingError(
+                f"{candidate.name} starts as {candidate.starts_as}, whose weights are not here: name a bundle that has "
+                "them (--from), or cross-validate with `joint: false` and train it before."
+            )
+        where = f"{candidate.name} starts as {candidate.starts_as}"
+        network.load_state_dict(fitting_weights(network, initial[candidate.starts_as], where))

@@ -41,11 +41,16 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class CandidateConfig:
-    """One network of the bank: its name there, and its name and arguments in the registry."""
+    """One network of the bank: its name there, and its name and arguments in the registry.
+
+    starts_as: name of a candidate whose weights it starts from wherever name and shape agree (e.g. the encoder of M2):
+        of the bundle of `--from`, or, in a cross-validation that trains each alone, an earlier one of the same fold.
+    """
 
     name: str
     network: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    starts_as: str | None = None
 
 
 @dataclass(frozen=True)

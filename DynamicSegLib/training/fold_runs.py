@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from DynamicSegLib.bank import Candidate
 from DynamicSegLib.errors import TrainingError
@@ -58,6 +58,20 @@ class Folds:
 def fold_folder(output: Path, held_out: int | None) -> Path:
     """Where the runs lie that did not see the fold `held_out` (None: that saw all cases)."""
     return output / ("all" if held_out is None else f"fold{held_out}")
+
+
+def fitting_weights(network: nn.Module, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """The state of `network` with the tensors of `state` wherever name and shape agree.
+
+    Raises
+    ------
+    TrainingError: none does; the message names `where`.
+    """
+    own = network.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    if not fitting:
+        raise TrainingError(f"{where}: none of its weights fits {type(network).__name__}.")
+    return {**own, **fitting}
 
 
 def plain_weights(

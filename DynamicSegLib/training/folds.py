@@ -32,6 +32,7 @@ from DynamicSegLib.training.stages import (
     Report,
     assemble,
     budget_rules,
+    candidate_states,
     class_cleaning,
     class_structures,
     judged,
@@ -86,7 +87,8 @@ class CrossValidation:
             data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
             if not (folder / BANK_FILE).is_file():
                 self.report(f"{folder.parent.name}: training {', '.join(c.name for c in candidates)}")
-                run = BankRun(replace(self.bank_config, output=folder, data=data, candidates=candidates), self.device)
+                config = replace(self.bank_config, output=folder, data=data, candidates=candidates)
+                run = BankRun(config, self.device, candidate_states(read_bank(*folders)) if folders else None)
                 export_bank(folder, candidates, run.train(), run.pool.modalities)
             folders.append(folder)
         return read_bank(*folders)

@@ -28,10 +28,11 @@ from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
 from DynamicSegLib.training.folds import cross_validate
 from DynamicSegLib.training.mutual_comparison import write_comparison
 from DynamicSegLib.training.mutual_config import MutualConfig, MutualFoldsConfig, QueryTableConfig
-from DynamicSegLib.training.mutual_run import export_part
+from DynamicSegLib.training.mutual_run import WEIGHTS_FILE, export_part
 from DynamicSegLib.training.mutual_stages import Report, make_query_table, train_mutual
 from DynamicSegLib.training.sources import chosen_cases
 from DynamicSegLib.training.stages import require_precisions
+from DynamicSegLib.weights import load_weights
 
 
 class MutualFolds:
@@ -107,12 +108,15 @@ class MutualFolds:
                 folds=self.folds.others(held_out),
                 extra=self.config.extra,
             )
-            train_mutual(replace(settings, output=folder, data=data), self.device, self._start(held_out))
+            train_mutual(replace(settings, output=folder, data=data), self.device, self._start(label, held_out))
         return folder
 
-    def _start(self, held_out: int | None) -> Mapping[str, Tensor] | None:
+    def _start(self, label: str, held_out: int | None) -> Mapping[str, Tensor] | None:
         if self.config.start is None:
             return None
+        earlier = fold_folder(self.config.start, held_out) / label / WEIGHTS_FILE
+        if earlier.is_file():
+            return load_weights(earlier)
         return shared_from_plain(start_of_fold(self.config.start, held_out, "unet2d", {"base": self.mutual.base}))
 
     def _folder(self, held_out: int | None) -> Path:

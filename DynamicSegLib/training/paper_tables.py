@@ -1,6 +1,6 @@
 """The papers' Tables 1, 3, 4, 5, 6 and 8 from one cross-validation, the papers' rows beside ours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,22 +16,69 @@ ALPHAS = (0.0001, 0.001, 0.01)
 METRICS = tuple(Softmax)
 BACKBONES = ("mobilenetv2-1.0x", "ghostnet-0.5x", "shufflenetv2-0.5x", "shufflenetv2-m")
 
+Part = tuple[str, str]
+"""A table's title and its Markdown."""
 
-def paper_tables(config: FoldsConfig, device: torch.device, report: Report) -> str:
-    """All tables as Markdown. Decision networks that a table needs are trained where they are not there yet."""
+
+def paper_tables(
+    config: FoldsConfig, device: torch.device, report: Report, numbers: Iterable[int] | None = None
+) -> str:
+    """Tables as Markdown, in the paper's order. What a table needs is trained where it is not there yet.
+
+    numbers: keys of `TABLES`; all where None.
+    """
     run = CrossValidation(config, device, report)
-    names = [candidate.name for candidate in run.bank_config.candidates]
-    final = _rows(run, Variant())
-    parts = [
-        ("Table 1: against other methods", markdown([_dynamic(final, "DynamicSeg")], "1")),
-        ("Table 3, setting 1 (windows)", markdown(_rows(run, Variant("window", setting="window")), "3 window")),
-        ("Table 3, setting 2 (whole slices)", markdown(final, "3 whole")),
-        ("Table 4: choice metric", markdown(_choice_metrics(run), "4")),
-        ("Table 5: decision networks", markdown(_backbones(run), "5")),
-        ("Table 6: number of candidates", markdown(_bank_sizes(run, names, final), "6")),
-        ("Table 8: joint or individual training", markdown(_strategies(config, device, report, final), "8")),
-    ]
+    chosen = set(TABLES) if numbers is None else set(numbers)
+    parts = [part for number, table in TABLES.items() if number in chosen for part in table(run)]
     return "\n".join(f"## {title}\n\n{text}" for title, text in parts)
+
+
+def _against_others(run: CrossValidation) -> list[Part]:
+    return [("Table 1: against other methods", markdown([_dynamic(_rows(run, Variant()), "DynamicSeg")], "1"))]
+
+
+def _settings(run: CrossValidation) -> list[Part]:
+    windows = _rows(run, Variant("window", setting="window"))
+    return [
+        ("Table 3, setting 1 (windows)", markdown(windows, "3 window")),
+        ("Table 3, setting 2 (whole slices)", markdown(_rows(run, Variant()), "3 whole")),
+    ]
+
+
+def _choice_metrics(run: CrossValidation) -> list[Part]:
+    designs = [(f"alpha {alpha:g}", alpha, Softmax.BOTH) for alpha in ALPHAS]
+    designs += [(f"softmax {softmax.value}", Variant.alpha, softmax) for softmax in METRICS]
+    rows = [
+        _dynamic(_rows(run, Variant(f"alpha-{alpha:g}-softmax-{softmax.value}", alpha, softmax)), name)
+        for name, alpha, softmax in designs
+    ]
+    return [("Table 4: choice metric", markdown(rows, "4"))]
+
+
+def _backbones(run: CrossValidation) -> list[Part]:
+    rows = [_dynamic(_rows(run, Variant(f"with-{name}", backbone=name)), name) for name in BACKBONES]
+    return [("Table 5: decision networks", markdown(rows, "5"))]
+
+
+def _bank_sizes(run: CrossValidation) -> list[Part]:
+    names, final = [candidate.name for candidate in run.bank_config.candidates], _rows(run, Variant())
+    rows = [replace(next(row for row in final if row.method == SKIP_ONLY), method="0 (skip only)")]
+    for count in range(2, len(names), 2):
+        # As in the paper: the lightest of each kind first (M1 and M3, then all four).
+        kept = tuple(names[index] for index in range(0, len(names), len(names) // count))
+        rows.append(_dynamic(_rows(run, Variant("of-" + "-".join(kept), candidates=kept)), " + ".join(kept)))
+    return [("Table 6: number of candidates", markdown([*rows, _dynamic(final, " + ".join(names))], "6"))]
+
+
+def _strategies(run: CrossValidation) -> list[Part]:
+    config = run.config
+    ours, theirs = ("joint", "individual") if config.joint else ("individual", "joint")
+    other = replace(config, joint=not config.joint, output=config.output.with_name(config.output.name + "-other"))
+    rows = [
+        _dynamic(_rows(run, Variant()), f"{ours} training"),
+        _dynamic(_rows(CrossValidation(other, run.device, run.report), Variant()), f"{theirs} training"),
+    ]
+    return [("Table 8: joint or individual training", markdown(rows, "8"))]
 
 
 def _rows(run: CrossValidation, variant: Variant) -> list[Row]:
@@ -47,27 +94,12 @@ def _dynamic(rows: Sequence[Row], name: str) -> Row:
     return replace(next(row for row in rows if row.method == DYNAMIC), method=name)
 
 
-def _choice_metrics(run: CrossValidation) -> list[Row]:
-    variants = [Variant(f"alpha-{alpha:g}", alpha, Softmax.BOTH) for alpha in ALPHAS]
-    variants += [Variant(f"softmax-{softmax.value}", softmax=softmax) for softmax in METRICS]
-    return [_dynamic(_rows(run, variant), variant.name.replace("-", " ", 1)) for variant in variants]
-
-
-def _backbones(run: CrossValidation) -> list[Row]:
-    return [_dynamic(_rows(run, Variant(f"with-{name}", backbone=name)), name) for name in BACKBONES]
-
-
-def _bank_sizes(run: CrossValidation, names: Sequence[str], final: Sequence[Row]) -> list[Row]:
-    rows = [replace(next(row for row in final if row.method == SKIP_ONLY), method="0 (skip only)")]
-    for count in range(2, len(names), 2):
-        # As in the paper: the lightest of each kind first (M1 and M3, then all four).
-        kept = tuple(names[index] for index in range(0, len(names), len(names) // count))
-        rows.append(_dynamic(_rows(run, Variant("of-" + "-".join(kept), candidates=kept)), " + ".join(kept)))
-    return [*rows, _dynamic(final, " + ".join(names))]
-
-
-def _strategies(config: FoldsConfig, device: torch.device, report: Report, final: Sequence[Row]) -> list[Row]:
-    ours = "joint training" if config.joint else "individual training"
-    other = replace(config, joint=not config.joint, output=config.output.with_name(config.output.name + "-other"))
-    theirs = "individual training" if config.joint else "joint training"
-    return [_dynamic(final, ours), _dynamic(_rows(CrossValidation(other, device, report), Variant()), theirs)]
+TABLES: dict[int, Callable[[CrossValidation], list[Part]]] = {
+    1: _against_others,
+    3: _settings,
+    4: _choice_metrics,
+    5: _backbones,
+    6: _bank_sizes,
+    8: _strategies,
+}
+"""By number in Med-DANet (ECCV 2022)."""

@@ -45,7 +45,7 @@ Report = Callable[[str], None]
 def train_bank(config: BankConfig, device: torch.device, bundle: str | None = None) -> None:
     """Train a bank and leave its weights in `config.output`. `bundle`: start from this bundle's candidates."""
     processes = join_processes(device)
-    run = BankRun(config, device, None if bundle is None else _candidate_states(bundle), processes)
+    run = BankRun(config, device, None if bundle is None else candidate_states(load_bundle(bundle).bank), processes)
     states = run.train()
     if processes.first:
         export_bank(config.output, config.candidates, states, run.pool.modalities)
@@ -192,9 +192,9 @@ def _caches(data: DataConfig) -> dict[Path, list[str]]:
     return caches | {Path(folder): cases_in(Path(folder)) for folder in data.extra}
 
 
-def _candidate_states(name: str) -> dict[str, Mapping[str, Tensor]]:
-    bundle = load_bundle(name)
-    return {c.name: load_weights(c.weights) for c in bundle.bank.candidates if c.weights is not None}
+def candidate_states(bank: Bank) -> dict[str, Mapping[str, Tensor]]:
+    """Weights by candidate name, for a run that starts from them."""
+    return {c.name: load_weights(c.weights) for c in bank.candidates if c.weights is not None}
 
 
 def _router_state(name: str) -> Mapping[str, Tensor]:

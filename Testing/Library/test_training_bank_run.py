@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.training.augmentation import Augmentation
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.config import BankConfig, CandidateConfig, DataConfig, OptimiserConfig
@@ -107,6 +108,29 @@ def test_joint_training_gives_each_candidate_what_it_gets_alone(tmp_path: Path) 
     results = [networks_of(run)["L"].eval()(image) for run in (joint, alone)]
     # The mean over candidates halves the gradients, to which Adam is blind up to weight decay and its epsilon.
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_candidate_starts_as_another_wherever_name_and_shape_agree(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    small = build_network("unet2d", {"in_channels": 2, "out_channels": 3, "base": 4}).state_dict()
+    arguments = {"in_channels": 2, "out_channels": 3, "base": 4, "layers": 1, "size": 24}
+    large = CandidateConfig("T", "transbts2d", arguments, starts_as="S")
+    state = networks_of(BankRun(config_of(tmp_path, candidates=(large,)), CPU, {"S": small}))["T"].state_dict()
+    encoder = [name for name in small if name.startswith("encoder.")]
+    assert encoder and all(torch.equal(state[name], small[name]) for name in encoder)
+    own = {"T": {name: tensor + 1 for name, tensor in state.items()}}
+    again = BankRun(config_of(tmp_path, candidates=(large,)), CPU, {"S": small, **own})
+    assert torch.equal(networks_of(again)["T"].state_dict()["position"], own["T"]["position"])
+
+
+def test_a_candidate_that_cannot_start_as_another_says_why(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    arguments = {"in_channels": 2, "out_channels": 3, "base": 4}
+    wants = config_of(tmp_path, candidates=(CandidateConfig("L", "unet2d", arguments, starts_as="S"),))
+    with pytest.raises(TrainingError, match=r"L starts as S, whose weights are not here.*--from"):
+        BankRun(wants, CPU)
+    with pytest.raises(TrainingError, match="L starts as S: none of its weights fits UNet2D"):
+        BankRun(wants, CPU, {"S": {"other": torch.zeros(1)}})
 
 
 def test_a_checkpoint_of_another_bank_is_refused(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.cli import train
 from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.evaluation.choices import Softmax
 from DynamicSegLib.training import bank_run, decision_run, paper_tables
 from DynamicSegLib.training.config import FoldsConfig, read_config
 from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validate
 from DynamicSegLib.training.layouts import LAYOUTS
+from DynamicSegLib.weights import load_weights
 from Testing.Library.training_cases import tiny_cache
 
 CPU = torch.device("cpu")
@@ -132,6 +134,31 @@ def test_each_candidate_may_be_trained_alone(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "fold0" / "bank-S" / "S.safetensors".lower()).is_file()
 
 
+def test_a_candidate_trained_alone_starts_as_an_earlier_one_of_its_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: dict[str, torch.Tensor] = {}
+    original = bank_run.BankRun.train
+
+    def note(run: bank_run.BankRun) -> object:
+        for name, learner in run.learners.items():
+            started[name] = learner.network.state_dict()["encoder.stem.weight"].clone()
+        return original(run)
+
+    monkeypatch.setattr(bank_run.BankRun, "train", note)
+    run = CrossValidation(
+        replace(read_config(write_configs(tmp_path), FoldsConfig), joint=False), CPU, lambda text: None
+    )
+    small, large = run.bank_config.candidates
+    large = replace(large, arguments=small.arguments, starts_as=small.name)
+    run.bank_config = replace(run.bank_config, candidates=(small, large))
+    first, second = run.bank(0).candidates
+    assert first.weights is not None
+    assert torch.equal(started["L"], load_weights(first.weights)["encoder.stem.weight"])
+    assert not torch.equal(started["S"], started["L"])
+    assert second.name == "L"
+
+
 def test_the_papers_tables_are_printed_with_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paper_tables, "BACKBONES", ("shufflenetv2-m",))
     monkeypatch.setattr(paper_tables, "ALPHAS", (0.01,))
@@ -140,6 +167,25 @@ def test_the_papers_tables_are_printed_with_their_rows(tmp_path: Path, monkeypat
     for number in (1, 3, 4, 5, 6, 8):
         assert f"## Table {number}" in text
     assert "| *paper:* individual training |" in text
+
+
+def test_tables_that_are_asked_for_are_printed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tuple(paper_tables.TABLES) == train.PAPER_TABLES
+    monkeypatch.setattr(paper_tables, "ALPHAS", (0.001,))
+    monkeypatch.setattr(paper_tables, "METRICS", (Softmax.BOTH, Softmax.NONE))
+    trained: list[str] = []
+    original = decision_run.DecisionRun.train
+
+    def note(run: decision_run.DecisionRun) -> object:
+        trained.append(run.config.output.name)
+        return original(run)
+
+    monkeypatch.setattr(decision_run.DecisionRun, "train", note)
+    config = read_config(write_configs(tmp_path), FoldsConfig, ["held_out=[0]"])
+    text = paper_tables.paper_tables(config, CPU, lambda text: None, [4])
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert rows[1:4] == ["alpha 0.001", "softmax both", "softmax none"] and "## Table 1" not in text
+    assert trained == ["decision-alpha-0.001-softmax-both", "decision-alpha-0.001-softmax-none"], "one twice"
 
 
 def test_an_unknown_key_is_named(tmp_path: Path) -> None:

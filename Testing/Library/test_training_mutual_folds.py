@@ -1,10 +1,12 @@
 """MutualNet on tiny data: slimmable networks, query table, comparison, decision networks, bundle."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from DynamicSegLib.backends.choice import choose_backend
@@ -12,9 +14,14 @@ from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.methods import mutualnet
 from DynamicSegLib.methods.registry import method_of
 from DynamicSegLib.training import decision_run, mutual_run, mutual_stages
+from DynamicSegLib.training.config import read_config
 from DynamicSegLib.training.export import read_bank
+from DynamicSegLib.training.mutual_config import MutualFoldsConfig
+from DynamicSegLib.training.mutual_folds import MutualFolds
 from Testing.Library.test_training_folds import TASK, run_command, write
 from Testing.Library.training_cases import tiny_cache
+
+CPU = torch.device("cpu")
 
 
 def write_configs(folder: Path) -> str:
@@ -140,6 +147,24 @@ def test_the_slimmable_network_can_be_fine_tuned_from_its_bundle(finished: Path,
             np.testing.assert_allclose(after[name], tensor, atol=1e-3)
     rows = json.loads((tuned / "bank.json").read_text(encoding="utf-8"))["candidates"]
     assert len(rows) == 4
+
+
+def test_each_run_goes_on_from_the_run_of_its_name_in_an_earlier_cross_validation(
+    finished: Path, tmp_path: Path
+) -> None:
+    still = yaml.safe_load((finished / "mutual.yaml").read_text(encoding="utf-8"))
+    still |= {"steps": 1, "seed": 2, "optimiser": {"kind": "adam", "learning_rate": 0.0}}
+    settings = [f"output={tmp_path}", f"start={finished / 'run'}", f"mutual={write(tmp_path / 'mutual.yaml', still)}"]
+    run = MutualFolds(read_config(finished / "folds.yaml", MutualFoldsConfig, settings), CPU, lambda text: None)
+    alone = replace(run.mutual, width=0.5, students=None)
+    for label, config in (("mutual", run.mutual), ("alone-0.50", alone)):
+        run.table(label, config)
+        after, before = (
+            mutual_run.load_weights(output / "fold0" / label / mutual_run.WEIGHTS_FILE)
+            for output in (tmp_path, finished / "run")
+        )
+        name = "network.encoder.stem.weight"
+        np.testing.assert_allclose(after[name], before[name], atol=1e-6)
 
 
 def test_the_query_table_of_finished_runs_is_one_command(tmp_path: Path) -> None:
