@@ -80,7 +80,7 @@ class CrossValidation:
         jobs = [self.bank_config.candidates]
         if not self.config.joint:
             jobs = [(candidate,) for candidate in self.bank_config.candidates]
-        folders = []
+        folders: list[Path] = []
         for candidates in jobs:
             label = "bank" if self.config.joint else f"bank-{candidates[0].name}"
             folder = fold_folder(self.config.output, held_out) / label
