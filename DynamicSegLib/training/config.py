@@ -199,6 +199,7 @@ class FoldsConfig:
     held_out: folds to hold out, one after another; all where empty. With fewer, figures are of these folds' cases only,
         and the decision networks learn from the other cases as the first fold's bank, which saw them, does on them.
     joint: train the candidates together; False trains each alone (Table 8).
+    earlier: output of a cross-validation of the same cases and folds; its finished banks of the same names serve here.
     """
 
     output: Path
@@ -210,6 +211,7 @@ class FoldsConfig:
     extra: dict[str, float] = field(default_factory=dict)
     held_out: tuple[int, ...] = ()
     joint: bool = True
+    earlier: Path | None = None
 
 
 def read_config(path: Path, kind: type[T], overrides: Sequence[str] = ()) -> T:

@@ -83,7 +83,7 @@ class CrossValidation:
         folders: list[Path] = []
         for candidates in jobs:
             label = "bank" if self.config.joint else f"bank-{candidates[0].name}"
-            folder = fold_folder(self.config.output, held_out) / label
+            folder = self._bank_folder(held_out, label)
             data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
             if not (folder / BANK_FILE).is_file():
                 self.report(f"{folder.parent.name}: training {', '.join(c.name for c in candidates)}")
@@ -92,6 +92,11 @@ class CrossValidation:
                 export_bank(folder, candidates, run.train(), run.pool.modalities)
             folders.append(folder)
         return read_bank(*folders)
+
+    def _bank_folder(self, held_out: int | None, label: str) -> Path:
+        outputs = [self.config.output] if self.config.earlier is None else [self.config.output, self.config.earlier]
+        folders = [fold_folder(output, held_out) / label for output in outputs]
+        return next((folder for folder in folders if (folder / BANK_FILE).is_file()), folders[0])
 
     def overlaps(self, setting: str = "whole") -> dict[str, Overlaps]:
         """What candidates achieve on all cases: on held-out folds cross-fitted, elsewhere by the first fold's bank."""

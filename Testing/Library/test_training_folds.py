@@ -134,6 +134,21 @@ def test_each_candidate_may_be_trained_alone(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "fold0" / "bank-S" / "S.safetensors".lower()).is_file()
 
 
+def test_finished_banks_of_an_earlier_cross_validation_serve_and_are_left_alone(tmp_path: Path) -> None:
+    config = replace(read_config(write_configs(tmp_path), FoldsConfig), joint=False)
+    first = CrossValidation(config, CPU, lambda text: None)
+    small, large = first.bank_config.candidates
+    first.bank_config = replace(first.bank_config, candidates=(small,))
+    (of_first,) = first.bank(0).candidates
+    before = {path: path.stat().st_mtime_ns for path in config.output.rglob("*")}
+    later = CrossValidation(replace(config, output=tmp_path / "later", earlier=config.output), CPU, lambda text: None)
+    taken, trained = later.bank(0).candidates
+    assert taken.weights == of_first.weights
+    assert trained.weights is not None and trained.weights.is_relative_to(tmp_path / "later")
+    assert {path: path.stat().st_mtime_ns for path in config.output.rglob("*")} == before
+    assert (small.name, large.name) == (taken.name, trained.name)
+
+
 def test_a_candidate_trained_alone_starts_as_an_earlier_one_of_its_fold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
