@@ -49,14 +49,16 @@ class MutualOptimiserConfig:
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """Weights of the two ways in which a student's pixels follow the full network's.
+    """Weights of what a student learns from: the full network's pixels, in two ways, and the labels.
 
     kl: mean over pixels of the Kullback-Leibler divergence (the paper's loss, on pixels instead of images).
     soft_dice: soft Dice loss of the foreground classes, which small tumours do not vanish in.
+    labels: the loss that the full network itself learns from (not in the paper).
     """
 
     kl: float = 1.0
     soft_dice: float = 0.0
+    labels: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

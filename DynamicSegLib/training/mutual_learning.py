@@ -1,6 +1,7 @@
 """One step of mutual learning: the full network learns from the labels, its narrower selves learn from it.
 
 Source: MutualNet (ECCV 2020), lecture 12: loss = loss of the full network + the losses of three sub-networks.
+Deviation: `distillation.labels` lets these learn from the labels too.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,14 +89,16 @@ def learn_mutually(
     if not students:
         return losses
     teacher = torch.softmax(logits.detach().float(), dim=1)
-    distilled = []
+    followed = []
     for student in students:
         with autocast():
             logits = network(images, student)
         following = distillation_loss(logits, teacher, distillation)
+        if distillation.labels > 0:
+            following = following + distillation.labels * loss(logits, classes)
         following.backward()  # type: ignore[no-untyped-call]
-        distilled.append(float(following.detach()))
-    losses["smallest"] = distilled[0]
-    if len(distilled) > 1:
-        losses["others"] = float(np.mean(distilled[1:]))
+        followed.append(float(following.detach()))
+    losses["smallest"] = followed[0]
+    if len(followed) > 1:
+        losses["others"] = float(np.mean(followed[1:]))
     return losses

@@ -93,12 +93,13 @@ def test_training_one_width_alone_has_no_students() -> None:
     assert draw_students(_config(width=0.5, students=None), np.random.default_rng(0)) == ()
 
 
-def test_the_gradients_of_the_full_network_and_of_all_students_add_up() -> None:
+@pytest.mark.parametrize("labels", [0.0, 0.5])
+def test_the_gradients_of_the_full_network_and_of_all_students_add_up(labels: float) -> None:
     torch.manual_seed(0)
     network = slimmable_unet2d(2, 3, base=4, dropout=0.0).train()
     images, classes = torch.randn(2, 2, 16, 16), torch.randint(0, 3, (2, 16, 16))
     full, narrow = Configuration(), Configuration(0.5, 120)
-    loss, distillation = SegmentationLoss(1.0), DistillationConfig(1.0, 1.0)
+    loss, distillation = SegmentationLoss(1.0), DistillationConfig(1.0, 1.0, labels)
     batch = (images, classes)
 
     losses = learn_mutually(network, batch, loss, full, (narrow, narrow), distillation, nullcontext)
@@ -108,7 +109,8 @@ def test_the_gradients_of_the_full_network_and_of_all_students_add_up() -> None:
     labelled = [p.grad.clone() for p in network.parameters() if p.grad is not None]
     network.zero_grad()
     teacher = network(images).softmax(1).detach()
-    distillation_loss(network(images, narrow), teacher, distillation).backward()
+    logits = network(images, narrow)
+    (distillation_loss(logits, teacher, distillation) + labels * loss(logits, classes)).backward()
     distilled = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
 
     assert set(losses) == {"full", "smallest", "others"}
