@@ -183,9 +183,17 @@ class CrossValidation:
     def _validator(self, held_out: int | None, variant: Variant) -> Validator:
         bank, folder = self.decide(held_out, variant)
         network = load_decision_network(folder, variant.backbone, bank)
-        kept = folder.parent / f"validation-{variant.name}"
+        fold = folder.parent
         return Validator(
-            bank, network, self.structures, variant.alpha, kept, self.device, variant.setting, self.cleaning
+            bank,
+            network,
+            self.structures,
+            variant.alpha,
+            fold / f"validation-{variant.name}",
+            self.device,
+            variant.setting,
+            self.cleaning,
+            fold / "-".join(("labels", variant.setting, *variant.candidates)),
         )
 
     def _measured(

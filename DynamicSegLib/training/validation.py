@@ -53,9 +53,11 @@ class Validator:
     Parameters
     ----------
     structures: in class indices.
-    folder: results are kept here, and what the candidates found; a case whose results are there is not run again.
+    folder: results are kept here; a case whose results are there is not run again.
     setting: `whole` slices or `window`.
     cleaning: what a user's labels go through, in class indices; None where they stay as they are.
+    labels: folder of what the candidates found, which validators of one bank and setting share; `folder/labels` where
+        None.
     """
 
     bank: Bank
@@ -66,6 +68,7 @@ class Validator:
     device: torch.device
     setting: str = "whole"
     cleaning: Cleaning | None = None
+    labels: Path | None = None
 
     def prices(self, size: tuple[int, int]) -> Prices:
         """Costs on one slice of `size`."""
@@ -99,7 +102,7 @@ class Validator:
         return CleanedLabels(FoundLabels.load(held.labels), self.cleaning, self.structures)
 
     def _labels_file(self, case: str) -> Path:
-        return self.folder / "labels" / f"{case}.npz"
+        return (self.labels or self.folder / "labels") / f"{case}.npz"
 
     @cached_property
     def _networks(self) -> list[nn.Module]:

@@ -13,7 +13,7 @@ from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.cli import train
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.choices import Softmax
-from DynamicSegLib.training import bank_run, decision_run, paper_tables
+from DynamicSegLib.training import bank_run, decision_run, paper_tables, validation
 from DynamicSegLib.training.config import FoldsConfig, read_config
 from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validate
 from DynamicSegLib.training.layouts import LAYOUTS
@@ -197,7 +197,11 @@ def test_tables_that_are_asked_for_are_printed_alone(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(decision_run.DecisionRun, "train", note)
     config = read_config(write_configs(tmp_path), FoldsConfig, ["held_out=[0]"])
+    run: list[str] = []
+    run_bank = validation.run_bank
+    monkeypatch.setattr(validation, "run_bank", lambda *a: (run.append("case"), run_bank(*a))[1])
     text = paper_tables.paper_tables(config, CPU, lambda text: None, [4])
+    assert run == ["case"], "what the candidates find does not depend on who decides"
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert rows[1:4] == ["alpha 0.001", "softmax both", "softmax none"] and "## Table 1" not in text
     assert trained == ["decision-alpha-0.001-softmax-both", "decision-alpha-0.001-softmax-none"], "one twice"
