@@ -160,9 +160,8 @@ class MutualFoldsConfig:
     mutual, decision, bundle: configurations of the stages (`MutualConfig`, `DecisionConfig`, `BundleConfig`).
     cache, cases, extra: as in `DataConfig`; they replace those of the other files.
     start: folder of Med-DANet's cross-validation (`train folds`) of the same folds: each slimmable network starts from
-        the plain UNet of its base that was trained without the same fold, its most important channels first. Or of an
-        earlier one of this kind, to go on with another `seed`: each run starts from the one of its name. Random
-        weights where None.
+        the plain UNet of its base that was trained without the same fold. Or of an earlier one of this kind, to go on
+        with another `seed`: each run starts from the earlier one of its name. Random weights where None.
     held_out: as in `FoldsConfig`.
     alone: widths trained by themselves as well, for the comparison that the paper makes.
     narrowed: train the full width without students as well, and narrow it: the collapse that the lecture shows.

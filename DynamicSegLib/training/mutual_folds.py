@@ -18,6 +18,7 @@ from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.methods.mutualnet import FACT
 from DynamicSegLib.networks.slimmable import Configuration
+from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import BundleConfig, DataConfig, FoldsConfig, read_config
@@ -28,7 +29,7 @@ from DynamicSegLib.training.folds import cross_validate
 from DynamicSegLib.training.mutual_comparison import write_comparison
 from DynamicSegLib.training.mutual_config import MutualConfig, MutualFoldsConfig, QueryTableConfig
 from DynamicSegLib.training.mutual_run import WEIGHTS_FILE, export_part
-from DynamicSegLib.training.mutual_stages import Report, make_query_table, shared_start, train_mutual
+from DynamicSegLib.training.mutual_stages import Report, make_query_table, train_mutual
 from DynamicSegLib.training.sources import chosen_cases
 from DynamicSegLib.training.stages import require_precisions
 from DynamicSegLib.weights import load_weights
@@ -116,7 +117,7 @@ class MutualFolds:
         earlier = fold_folder(self.config.start, held_out) / label / WEIGHTS_FILE
         if earlier.is_file():
             return load_weights(earlier)
-        return shared_start(start_of_fold(self.config.start, held_out, "unet2d", {"base": self.mutual.base}))
+        return shared_from_plain(start_of_fold(self.config.start, held_out, "unet2d", {"base": self.mutual.base}))
 
     def _folder(self, held_out: int | None) -> Path:
         return fold_folder(self.config.output, held_out)

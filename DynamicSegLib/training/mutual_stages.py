@@ -12,7 +12,6 @@ from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.mutualnet import METHOD
-from DynamicSegLib.networks.channel_order import channels_in_order
 from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.query_table import QueryRow, from_plain, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
@@ -114,9 +113,5 @@ def shared_state(name: str, config: MutualConfig) -> Mapping[str, Tensor]:
         file = bundle.bank.candidates[0].weights
         assert isinstance(file, Path)
         return load_weights(file)
-    return shared_start(plain_weights(bundle.bank.candidates, "unet2d", {"base": config.base}, f"Bundle {name!r}"))
-
-
-def shared_start(plain: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a plain UNet as the shared state that training starts from: its most important channels first."""
-    return shared_from_plain(channels_in_order(plain))
+    plain = plain_weights(bundle.bank.candidates, "unet2d", {"base": config.base}, f"Bundle {name!r}")
+    return shared_from_plain(plain)

@@ -8,12 +8,11 @@ import torch
 import yaml
 
 from DynamicSegLib.errors import TrainingError
-from DynamicSegLib.networks.channel_order import channels_in_order
 from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.networks.slimmable import FULL
 from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.networks.slimmable_unet import slimmable_unet2d
-from DynamicSegLib.training import mutual_folds, precisions
+from DynamicSegLib.training import precisions
 from DynamicSegLib.training.config import CandidateConfig, FoldsConfig, read_config
 from DynamicSegLib.training.export import export_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
@@ -118,27 +117,6 @@ def test_the_second_method_starts_its_folds_there(tmp_path: Path, monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         V2Folds(config, CPU, lambda text: None).run()
     assert all(torch.equal(started[0][name], tensor) for name, tensor in state.items())
-
-
-def test_the_third_method_starts_its_folds_there_with_its_channels_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = tmp_path / "first"
-    state = leave_bank(runs, 0)
-    path = Path(test_training_mutual_folds.write_configs(tmp_path))
-    config = read_config(path, MutualFoldsConfig, [f"start={runs}", "held_out=[0]"])
-    started = []
-
-    def stop(_: object, __: object, initial: dict[str, torch.Tensor]) -> None:
-        started.append(initial)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(mutual_folds, "train_mutual", stop)
-    with pytest.raises(KeyboardInterrupt):
-        cross_validate_mutual(config, CPU, lambda text: None)
-    expected = shared_from_plain(channels_in_order(state))
-    assert set(started[0]) == set(expected)
-    assert all(torch.equal(started[0][name], tensor) for name, tensor in expected.items())
 
 
 @pytest.mark.parametrize("method", ["v2", "mutual"])
