@@ -184,7 +184,9 @@ def test_the_papers_tables_are_printed_with_their_rows(tmp_path: Path, monkeypat
     assert "| *paper:* individual training |" in text
 
 
-def test_tables_that_are_asked_for_are_printed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_that_are_asked_for_are_printed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert tuple(paper_tables.TABLES) == train.PAPER_TABLES
     monkeypatch.setattr(paper_tables, "ALPHAS", (0.001,))
     monkeypatch.setattr(paper_tables, "METRICS", (Softmax.BOTH, Softmax.NONE))
@@ -196,11 +198,12 @@ def test_tables_that_are_asked_for_are_printed_alone(tmp_path: Path, monkeypatch
         return original(run)
 
     monkeypatch.setattr(decision_run.DecisionRun, "train", note)
-    config = read_config(write_configs(tmp_path), FoldsConfig, ["held_out=[0]"])
     run: list[str] = []
     run_bank = validation.run_bank
     monkeypatch.setattr(validation, "run_bank", lambda *a: (run.append("case"), run_bank(*a))[1])
-    text = paper_tables.paper_tables(config, CPU, lambda text: None, [4])
+    options = ("--set", "held_out=[0]", "--device", "cpu", "--only", "4")
+    assert run_command("tables", "--config", str(write_configs(tmp_path)), *options) == 0
+    text = capsys.readouterr().out
     assert run == ["case"], "what the candidates find does not depend on who decides"
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert rows[1:4] == ["alpha 0.001", "softmax both", "softmax none"] and "## Table 1" not in text
