@@ -160,10 +160,7 @@ class OpenVINOKernels:
 
 
 def _converted(module: "nn.Module", shapes: Sequence[Shape]) -> Any:
-    """A traced module as an OpenVINO model for inputs of exactly these shapes.
-
-    The front end is called directly: `openvino.convert_model` reports its use over the network.
-    """
+    """A traced module as an OpenVINO model for inputs of exactly these shapes."""
     import torch
     from openvino import PartialShape, Type
     from openvino.frontend import FrontEndManager

@@ -99,9 +99,6 @@ def _model(network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) ->
 def convert(module: "nn.Module", shape: tuple[int, ...]) -> "openvino.Model":
     """A torch module as an OpenVINO model for inputs of exactly `shape`, by `torch.export`.
 
-    `openvino.convert_model` does the same and reports its use to Intel over the network; a program for hospitals must
-    not, so its front end is called directly.
-
     Raises
     ------
     UnsupportedNetworkError: torch cannot export the module, or OpenVINO lacks one of its operations.

@@ -1,5 +1,6 @@
 """OpenVINO's models on the CPU: compiled once for a machine, kept on disk, and run one slice a stream."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -24,6 +25,9 @@ PRECISIONS = tuple(_HINTS)
 # One slice a stream and one thread a stream is faster than larger batches on more threads (no waiting for each other);
 # each stream has its own intermediate results in memory, hence the limit.
 _MOST_STREAMS = 8
+# OpenVINO reports every import to Intel over the network, and NNCF its use, unless the user has opted out; a program
+# for hospitals must not. Both do without the package that does it.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def is_installed() -> bool:

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -87,8 +86,6 @@ def quantise_bank(bank: Bank, slices: NDArray[np.float32], folder: Path) -> dict
 
 def _quantised(model: "openvino.Model", slices: NDArray[np.float32]) -> "openvino.Model":
     """The model with weights and inputs of its convolutions in 8 bits."""
-    # NNCF reports its use over the network except in tests, which this says it is; a program for hospitals must not.
-    os.environ.setdefault("NNCF_CI", "1")
     # It draws progress bars, and says through its logger what it does.
     with redirect_stdout(io.StringIO()):
         import nncf

@@ -1,6 +1,9 @@
 """OpenVINO gives what torch gives, keeps what it compiled, and never uses a damaged file."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +211,12 @@ def test_a_network_that_cannot_be_converted_says_so_and_names_the_way_out() -> N
 def test_conversion_does_not_import_what_reports_over_the_network() -> None:
     source = Path(openvino_backend.__file__).read_text(encoding="utf-8")
     assert "convert_model(" not in source.replace("`openvino.convert_model`", "")
+
+
+def test_nothing_is_reported_to_the_makers_of_openvino(tmp_path: Path) -> None:
+    """Telemetry would leave a client's number in the home folder; it is off by itself where it sees a CI or a test."""
+    program = "import DynamicSegLib.backends.openvino_models as models; models.core()"
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    homes = dict.fromkeys(("HOME", "USERPROFILE", "LOCALAPPDATA"), str(tmp_path))
+    subprocess.run([sys.executable, "-c", program], check=True, env=kept | homes)
+    assert list(tmp_path.rglob("*")) == []
