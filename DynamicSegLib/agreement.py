@@ -24,13 +24,15 @@ class Agreement:
 
     Parameters
     ----------
-    volumes: float32 `[modality, slice, row, column]`, normalised.
+    slices: how many the study has.
+    seen: what an option's candidate sees of slices, given as indices (see `Bank.seen`).
     candidates: how many the bank has.
     make_execution: the method's way to run options on a backend.
     key: names the weights (a bundle's checksum), so that the result can be kept; empty where nothing does.
     """
 
-    volumes: NDArray[np.float32]
+    slices: int
+    seen: Callable[[int, NDArray[np.int64]], NDArray[np.float32]]
     candidates: int
     make_execution: Callable[[Backend], Execution]
     key: str
@@ -53,28 +55,22 @@ class Agreement:
         return measured
 
     def _measured(self, exact: Execution, lower: Execution) -> float | None:
-        slices = self._check_slices(exact)
-        if slices is None:
-            return None
+        checked = self._check_slices(exact)
         scores = []
-        for option in range(1, self.candidates + 1):
+        for option in range(1, self.candidates + 1) if checked.size else ():
+            slices = self.seen(option, checked)
             score = overlap(_classes(exact, option, slices), _classes(lower, option, slices))
             if score is not None:
                 scores.append(score)
         return min(scores) if scores else None
 
-    def _check_slices(self, exact: Execution) -> NDArray[np.float32] | None:
+    def _check_slices(self, exact: Execution) -> NDArray[np.int64]:
         """Those of slices evenly spread through the study on which the cheapest candidate finds most."""
-        count = self.volumes.shape[1]
-        searched = np.unique(np.linspace(0, count - 1, _SEARCHED_SLICES).round().astype(np.int64))
-        classes = _classes(exact, 1, self._slices(searched))
+        searched = np.unique(np.linspace(0, self.slices - 1, _SEARCHED_SLICES).round().astype(np.int64))
+        classes = _classes(exact, 1, self.seen(1, searched))
         found = np.count_nonzero(classes, axis=(1, 2))
         most = np.argsort(-found, kind="stable")[:CHECK_SLICES]
-        chosen = np.sort(searched[most[found[most] > 0]])
-        return self._slices(chosen) if chosen.size else None
-
-    def _slices(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.ascontiguousarray(self.volumes[:, indices].swapaxes(0, 1))
+        return np.sort(searched[most[found[most] > 0]])
 
 
 def overlap(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:

@@ -1,11 +1,15 @@
 """The model bank: what can be run on one slice, and what each of it costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.cost_cache import remembered
 from DynamicSegLib.weights import load_into
@@ -28,6 +32,7 @@ class Candidate:
     weights: safetensors file; None for an untrained candidate, of which only costs are asked.
     recorded: costs that the bundle records, by in-plane size `(rows, columns)`; others are counted when asked for, and
         remembered on disk for a candidate with weights.
+    context: neighbouring slices that it sees beside the slice that it labels.
     """
 
     name: str
@@ -35,11 +40,13 @@ class Candidate:
     arguments: Mapping[str, Any]
     weights: Path | None = None
     recorded: Mapping[tuple[int, int], Cost] = field(default_factory=dict)
+    context: Context = ALONE
 
     def build(self, setting: str = "whole") -> "nn.Module":
         """The network, with its weights where it has some, as it sees a whole slice.
 
-        Input: float `[n, modality, row, column]` of any size; output: logits `[n, class, row, column]`.
+        Input: float `[n, channel, row, column]` of any size, channels as in `Context`; output: logits
+        `[n, class, row, column]`.
 
         Parameters
         ----------
@@ -55,10 +62,11 @@ class Candidate:
             load_into(network, self.weights)
         return SlidingWindow(network, WINDOW) if setting == "window" else PaddedNetwork(network)
 
-    def cost(self, size: tuple[int, int], channels: int, setting: str = "whole") -> Cost:
+    def cost(self, size: tuple[int, int], modalities: int, setting: str = "whole") -> Cost:
         """Cost of one slice of `size` (rows, columns); `macs` and `paper_flops` as in `cost.py`."""
         if setting == "whole" and size in self.recorded:
             return self.recorded[size]
+        channels = modalities * self.context.planes
         arguments = tuple(sorted((key, _frozen(value)) for key, value in self.arguments.items()))
         if self.weights is None:
             return _counted(self.network, arguments, size, channels, setting)
@@ -83,7 +91,10 @@ def _counted(
 
 @dataclass(frozen=True)
 class Bank:
-    """The candidates of a bundle, cheapest first. Option 0 is skip; option `i` is candidate `i - 1`."""
+    """The candidates of a bundle, cheapest first. Option 0 is skip; option `i` is candidate `i - 1`.
+
+    channels: modalities of a slice.
+    """
 
     candidates: tuple[Candidate, ...]
     channels: int
@@ -96,3 +107,17 @@ class Bank:
     def costs(self, size: tuple[int, int], setting: str = "whole") -> tuple[Cost, ...]:
         """Cost of each option on one slice of `size`; skip costs nothing."""
         return (Cost(), *(candidate.cost(size, self.channels, setting) for candidate in self.candidates))
+
+    def seen(
+        self,
+        option: int,
+        volumes: NDArray[np.float32],
+        indices: Sequence[int] | NDArray[np.int64],
+        spacing_mm: float,
+    ) -> NDArray[np.float32]:
+        """What an option, 1 or above, sees of slices; see `Context.gather`."""
+        return self.candidates[option - 1].context.gather(volumes, indices, spacing_mm)
+
+    def channels_of(self, option: int) -> int:
+        """Input channels of an option, 1 or above."""
+        return self.channels * self.candidates[option - 1].context.planes

@@ -9,6 +9,7 @@ from typing import Any
 
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.cleaning import Cleaning, parse_cleaning
+from DynamicSegLib.context import Context
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.normalisation import Normalisation, NormalisationKind
@@ -181,6 +182,7 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
             arguments=item["arguments"],
             weights=checked(item["weights"]),
             recorded={spec.size: Cost(item["macs"], item["paper_flops"], item["parameters"])},
+            context=Context(tuple(item.get("neighbours_mm", ()))),
         )
         for item in data["candidates"]
     )

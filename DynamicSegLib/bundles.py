@@ -176,6 +176,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
                 "name": candidate.name,
                 "network": candidate.network,
                 "arguments": dict(candidate.arguments),
+                "neighbours_mm": list(candidate.context.neighbours_mm),
                 "weights": _weights_file(bundle.bank, candidate),
                 **asdict(candidate.cost(bundle.input.size, bundle.bank.channels)),
             }

@@ -13,7 +13,7 @@ A second `plan` and `execute` on the same run computes only slices whose option 
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,7 +126,7 @@ class Run:
             for first in range(0, self.study.slices, self.batch):
                 started = time.perf_counter()
                 last = min(first + self.batch, self.study.slices)
-                parts.append(self.router.predict(self._slices(range(first, last))))
+                parts.append(self.router.predict(np.stack([self.study.volumes[:, i] for i in range(first, last)])))
                 seconds += time.perf_counter() - started
                 yield last
             self._prediction = Prediction(
@@ -199,8 +199,10 @@ class Run:
     def _calibrate(self) -> None:
         """Measure every candidate once: a warm-up and the median of three batches."""
         if not self.calibration.known:
-            sample = self._slices(range(min(self.batch, self.study.slices)), self.extent)
-            self.calibration.measure(lambda option: _milliseconds_a_slice(self.execution, option, sample))
+            sample = range(min(self.batch, self.study.slices))
+            self.calibration.measure(
+                lambda option: _milliseconds_a_slice(self.execution, option, self.seen(option, sample))
+            )
 
     def execute(self, plan: Plan) -> Iterator[Step]:
         """Run a plan, cheapest options first, in steps of one batch; stop iterating to cancel.
@@ -240,7 +242,7 @@ class Run:
     def _compute(self, batch: list[int], option: int) -> None:
         self.execution.prepare(option)
         started = time.perf_counter()
-        outcome = self.execution.run(option, self._slices(batch, self.extent))
+        outcome = self.execution.run(option, self.seen(option, batch))
         seconds = time.perf_counter() - started
         values = np.array([0, *(label.value for label in self.bundle.labels)], np.uint8)
         each = 1000 * seconds / len(batch)
@@ -253,9 +255,10 @@ class Run:
         self._seconds["run"] += seconds
         self.calibration.observe(option, each, len(batch))
 
-    def _slices(self, indices: list[int] | range, extent: Extent | None = None) -> NDArray[np.float32]:
-        planes = [self.study.volumes[:, index] for index in indices]
-        return np.stack(planes if extent is None else [extent.cut(plane) for plane in planes])
+    def seen(self, option: int, indices: Sequence[int]) -> NDArray[np.float32]:
+        """What an option's candidate sees of working slices, within the extent (see `Bank.seen`)."""
+        volumes, spacing_mm = self.extent.cut(self.study.volumes), self.study.spacing_mm[0]
+        return self.bundle.bank.seen(option, volumes, indices, spacing_mm)
 
     def labels_of(self, index: int) -> NDArray[np.uint8]:
         """Labels of one working slice as they stand, uint8 `[row, column]`; zeros where it was skipped or not run.

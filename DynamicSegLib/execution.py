@@ -45,7 +45,7 @@ class Execution(Protocol):
         ...
 
     def run(self, option: int, slices: NDArray[np.float32]) -> Outcome:
-        """Run one option, 1 or above, on slices, float32 `[n, modality, row, column]`, normalised."""
+        """Run one option, 1 or above, on slices as it sees them (`Bank.seen`): float32 `[n, channel, row, column]`."""
         ...
 
 
@@ -66,7 +66,7 @@ class CandidateExecution:
             name = self.bundle.bank.options[option]
             key = f"{self.bundle.checksum} {name} {self.setting}" if self.bundle.checksum else ""
             network = Deferred(lambda: self._network(option), key, self.bundle.int8.get(name))
-            self._compiled[option] = self.backend.compile(network, self.bundle.bank.channels, self.size)
+            self._compiled[option] = self.backend.compile(network, self.bundle.bank.channels_of(option), self.size)
 
     def _network(self, option: int) -> "nn.Module":
         from DynamicSegLib.networks.classes import ClassesOnly

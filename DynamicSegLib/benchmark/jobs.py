@@ -150,7 +150,6 @@ def candidates(case: str, bundle: str, backend: str, precision: str, batches: in
     middle = study.slices // 2
     first = max(0, min(middle - run.batch // 2, study.slices - run.batch))
     slices = np.ascontiguousarray(study.volumes[:, first : first + run.batch].swapaxes(0, 1))
-    parts = np.ascontiguousarray(run.extent.cut(slices))
 
     def milliseconds(call: Any) -> float:
         call()
@@ -161,12 +160,13 @@ def candidates(case: str, bundle: str, backend: str, precision: str, batches: in
             times.append(time.perf_counter() - started)
         return 1000 * statistics.median(times) / len(slices)
 
+    seen = {option: run.seen(option, range(first, first + run.batch)) for option in range(1, len(run.costs))}
     rows = [
         {"candidate": "router", "macs": run.router_cost.macs, "ms": milliseconds(lambda: run.router.predict(slices))}
     ]
     for option in range(1, len(run.costs)):
         run.execution.prepare(option)
-        ms = milliseconds(lambda option=option: run.execution.run(option, parts))
+        ms = milliseconds(lambda option=option: run.execution.run(option, seen[option]))
         rows.append({"candidate": loaded.bank.options[option], "macs": run.costs[option].macs, "ms": ms})
     facts = run.backend.facts
     return {

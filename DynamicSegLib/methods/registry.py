@@ -120,9 +120,10 @@ def start_run(
     """
     method = method_of(bundle)
     extent = extent or extent_of(study, bundle)
-    size = extent.size
+    size, volumes = extent.size, extent.cut(study.volumes)
     agreement = Agreement(
-        extent.cut(study.volumes),
+        study.slices,
+        lambda option, indices: bundle.bank.seen(option, volumes, indices, study.spacing_mm[0]),
         len(bundle.bank.candidates),
         lambda each: method.make_execution(bundle, each, size, setting),
         f"{bundle.checksum} {setting}" if bundle.checksum else "",

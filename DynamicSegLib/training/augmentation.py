@@ -65,16 +65,18 @@ class Draws:
 
 
 def decode(batch: CodedBatch) -> tuple[Tensor, Tensor]:
-    """Codes to images float `[n, modality, row, column]`, 0 outside, and classes float `[n, 1, row, column]`."""
+    """Codes to images float `[n, channel, row, column]`, 0 outside, and classes float `[n, 1, row, column]`."""
     codes = batch.planes[:, :-1].float()
-    images = torch.addcmul(batch.offset[:, :, None, None], batch.step[:, :, None, None], codes)
+    offset, step = (each.repeat(1, codes.shape[1] // each.shape[1])[:, :, None, None] for each in batch[1:])
+    images = torch.addcmul(offset, step, codes)
     return images.mul_(codes > 0), batch.planes[:, -1:].float()
 
 
 def augment(batch: CodedBatch, options: Augmentation, size: tuple[int, int], draws: Draws) -> tuple[Tensor, Tensor]:
-    """A training batch: images float `[n, modality, *size]`, classes int64 `[n, *size]`.
+    """A training batch: images float `[n, channel, *size]`, classes int64 `[n, *size]`.
 
     Crop, mirror, rotation, scaling and elastic deformation are one resampling; intensities change inside the mask only.
+    Neighbours of a slice are changed as the slice is.
     """
     images, classes = decode(batch)
     grid = _grid(images.shape, size, options, draws)
@@ -83,7 +85,8 @@ def augment(batch: CodedBatch, options: Augmentation, size: tuple[int, int], dra
     if options.carve_mix > 0:
         margin = random_margin(float(draws.uniform(1)))
         images, classes = carve_mix(images, classes, draws.chosen(len(images), options.carve_mix), margin)
-    return _intensities(images, options, draws), classes[:, 0].long()
+    seen = images.unflatten(1, (-1, batch.offset.shape[1]))
+    return _intensities(seen, options, draws).flatten(1, 2), classes[:, 0].long()
 
 
 def _grid(shape: torch.Size, size: tuple[int, int], options: Augmentation, draws: Draws) -> Tensor:
@@ -115,34 +118,38 @@ def _displacement(n: int, size: tuple[int, int], options: Augmentation, draws: D
 
 
 def _intensities(images: Tensor, options: Augmentation, draws: Draws) -> Tensor:
-    n, modalities = images.shape[:2]
+    """`images`: float `[n, slice, modality, row, column]`, slices of one sample alike."""
+    n, _, modalities, *size = images.shape
     # Resampling exactly onto pixels still leaves rounding errors beside the head.
     mask = images.abs() > 1e-4
 
     def per_plane(probability: float) -> Tensor:
-        return draws.chosen(n * modalities, probability).reshape(n, modalities, 1, 1)
+        return draws.chosen(n * modalities, probability).reshape(n, 1, modalities, 1, 1)
 
     if options.gamma_probability > 0:
         images = _gamma(images, per_plane(options.gamma_probability), options.gamma, draws)
     if options.bias_field_probability > 0:
-        coarse = draws.normal(n, modalities, 3, 3) * options.bias_field * per_plane(options.bias_field_probability)
-        images = images * torch.exp(F.interpolate(coarse, size=images.shape[2:], mode="bilinear", align_corners=True))
+        coarse = draws.normal(n, modalities, 3, 3) * options.bias_field
+        coarse = coarse * per_plane(options.bias_field_probability)[:, 0]
+        field = torch.exp(F.interpolate(coarse, size=size, mode="bilinear", align_corners=True))
+        images = images * field[:, None]
     if options.blur_probability > 0:
-        images = _blur(images, draws.chosen(n, options.blur_probability), options.blur_pixels, draws)
-    scale = 1 + draws.uniform(n, modalities, 1, 1, low=-1.0) * options.intensity_scale
-    images = images * scale + draws.uniform(n, modalities, 1, 1, low=-1.0) * options.intensity_shift
+        flat = _blur(images.flatten(1, 2), draws.chosen(n, options.blur_probability), options.blur_pixels, draws)
+        images = flat.view_as(images)
+    scale = 1 + draws.uniform(n, 1, modalities, 1, 1, low=-1.0) * options.intensity_scale
+    images = images * scale + draws.uniform(n, 1, modalities, 1, 1, low=-1.0) * options.intensity_shift
     if options.noise_probability > 0:
-        level = draws.uniform(n, 1, 1, 1) * options.noise
-        level = level * draws.chosen(n, options.noise_probability)[:, None, None, None]
+        level = draws.uniform(n, 1, 1, 1, 1) * options.noise
+        level = level * draws.chosen(n, options.noise_probability)[:, None, None, None, None]
         images = images + level * draws.normal(*images.shape)
     keep = ~per_plane(options.modality_dropout) if options.modality_dropout > 0 else 1
     return images * mask * keep
 
 
 def _gamma(images: Tensor, chosen: Tensor, strength: float, draws: Draws) -> Tensor:
-    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    low, high = images.amin((1, 3, 4), keepdim=True), images.amax((1, 3, 4), keepdim=True)
     span = (high - low).clamp_min(1e-6)
-    exponent = torch.exp(draws.uniform(*images.shape[:2], 1, 1, low=-1.0) * strength)
+    exponent = torch.exp(draws.uniform(*low.shape, low=-1.0) * strength)
     return torch.where(chosen, ((images - low) / span).pow(exponent) * span + low, images)
 
 

@@ -1,16 +1,18 @@
 """Joint training of a bank: every step all candidates see the same batch and learn from the mean of their losses."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.training.config import BankConfig, CandidateConfig
 from DynamicSegLib.training.distribution import Processes
-from DynamicSegLib.training.fold_runs import fitting_weights
+from DynamicSegLib.training.fold_runs import fitting_weights, widened
 from DynamicSegLib.training.losses import SegmentationLoss
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
@@ -36,6 +38,7 @@ class BankRun(TrainingRun):
         super().__init__(config, device, processes)
         self.config = config
         for candidate in config.candidates:
+            _require_channels(candidate, self.pool.modalities)
             network = build_network(candidate.network, candidate.arguments)
             _start(network, candidate, initial or {})
             network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -58,6 +61,25 @@ class BankRun(TrainingRun):
         """See `TrainingRun`."""
         return self.schedule.rate(step)
 
+    @cached_property
+    def context(self) -> Context:
+        """See `TrainingRun`: what any candidate sees."""
+        every = (distance for candidate in self.config.candidates for distance in candidate.neighbours_mm)
+        return Context(tuple(dict.fromkeys(every)))
+
+    @cached_property
+    def channels(self) -> dict[str, Tensor | slice]:
+        """Which channels of a batch each candidate sees, by name: int64, or all of them as they are."""
+        every = torch.arange(self.context.planes * self.pool.modalities, device=self.device)
+        by_plane = every.reshape(self.context.planes, self.pool.modalities)
+        place = {distance: plane for plane, distance in enumerate((0.0, *self.context.neighbours_mm))}
+        seen: dict[str, Tensor | slice] = {}
+        for candidate in self.config.candidates:
+            planes = [0, *(place[distance] for distance in candidate.neighbours_mm)]
+            alike = candidate.neighbours_mm == self.context.neighbours_mm
+            seen[candidate.name] = slice(None) if alike else by_plane[planes].flatten()
+        return seen
+
     @property
     def shape(self) -> tuple[int, tuple[int, int]]:
         """See `TrainingRun`."""
@@ -79,7 +101,7 @@ class BankRun(TrainingRun):
 
     def _learn(self, name: str, images: Tensor, classes: Tensor) -> float:
         with self.autocast():
-            logits = self.wrapped[name](images)
+            logits = self.wrapped[name](images[:, self.channels[name]])
         loss: Tensor = self.loss(logits, classes)
         value = float(loss.detach())
         self.require_number(value, f"The loss of {name}")
@@ -91,7 +113,7 @@ class BankRun(TrainingRun):
 def _start(network: nn.Module, candidate: CandidateConfig, initial: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Load what `initial` has for `candidate`: all weights of its own, else what fits of the one that it starts as."""
     if candidate.name in initial:
-        network.load_state_dict(initial[candidate.name])
+        network.load_state_dict(widened(network, initial[candidate.name]))
     elif candidate.starts_as is not None:
         if candidate.starts_as not in initial:
             raise TrainingError(
@@ -99,4 +121,14 @@ def _start(network: nn.Module, candidate: CandidateConfig, initial: Mapping[str,
                 "them (--from), or cross-validate with `joint: false` and train it before."
             )
         where = f"{candidate.name} starts as {candidate.starts_as}"
-        network.load_state_dict(fitting_weights(network, initial[candidate.starts_as], where))
+        network.load_state_dict(fitting_weights(network, widened(network, initial[candidate.starts_as]), where))
+
+
+def _require_channels(candidate: CandidateConfig, modalities: int) -> None:
+    seen = modalities * Context(candidate.neighbours_mm).planes
+    channels = candidate.arguments.get("in_channels", seen)
+    if channels != seen:
+        raise TrainingError(
+            f"{candidate.name} has in_channels {channels}, but sees {modalities} modalities of "
+            f"{seen // modalities} slices: expected in_channels {seen}."
+        )

@@ -45,12 +45,14 @@ class CandidateConfig:
 
     starts_as: name of a candidate whose weights it starts from wherever name and shape agree (e.g. the encoder of M2):
         of the bundle of `--from`, or, in a cross-validation that trains each alone, an earlier one of the same fold.
+    neighbours_mm: neighbouring slices that it sees too (see `Context`); `in_channels` is then that many times larger.
     """
 
     name: str
     network: str
     arguments: dict[str, Any] = field(default_factory=dict)
     starts_as: str | None = None
+    neighbours_mm: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,8 @@ class FoldsConfig:
     held_out: folds to hold out, one after another; all where empty. With fewer, figures are of these folds' cases only,
         and the decision networks learn from the other cases as the first fold's bank, which saw them, does on them.
     joint: train the candidates together; False trains each alone (Table 8).
-    earlier: output of a cross-validation of the same cases and folds; its finished banks of the same names serve here.
+    earlier: output of a cross-validation of the same cases and folds; its finished banks serve here. A candidate that
+        sees other neighbours there starts from its weights and is trained on.
     """
 
     output: Path

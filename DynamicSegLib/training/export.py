@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from DynamicSegLib.bank import Bank, Candidate
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.training.config import CandidateConfig
@@ -25,7 +26,13 @@ def export_bank(
         file = f"{candidate.name.lower()}.safetensors"
         save_weights(folder / file, states[candidate.name], Storage.FLOAT32)
         rows.append(
-            {"name": candidate.name, "network": candidate.network, "arguments": candidate.arguments, "weights": file}
+            {
+                "name": candidate.name,
+                "network": candidate.network,
+                "arguments": candidate.arguments,
+                "neighbours_mm": candidate.neighbours_mm,
+                "weights": file,
+            }
         )
     write_text_whole(folder / BANK_FILE, json.dumps({"channels": channels, "candidates": rows}, indent=2) + "\n")
 
@@ -43,7 +50,19 @@ def read_bank(*folders: Path) -> Bank:
             ) from error
         channels = content["channels"]
         candidates += [
-            Candidate(row["name"], row["network"], row["arguments"], folder / row["weights"])
+            Candidate(
+                row["name"],
+                row["network"],
+                row["arguments"],
+                folder / row["weights"],
+                context=Context(tuple(row.get("neighbours_mm", ()))),
+            )
             for row in content["candidates"]
         ]
     return Bank(tuple(candidates), channels)
+
+
+def describes(bank: Bank, candidates: Sequence[CandidateConfig]) -> bool:
+    """Whether a finished bank has just these networks, of these arguments, that see these neighbours."""
+    finished = [(c.name, c.network, c.arguments, c.context.neighbours_mm) for c in bank.candidates]
+    return finished == [(c.name, c.network, c.arguments, c.neighbours_mm) for c in candidates]

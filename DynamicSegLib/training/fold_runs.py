@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from DynamicSegLib.bank import Candidate
@@ -74,10 +75,21 @@ def fitting_weights(network: nn.Module, state: Mapping[str, Tensor], where: str)
     return {**own, **fitting}
 
 
+def widened(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` for a `network` that sees further channels (neighbouring slices): at first it does not heed them."""
+    own, wide = network.state_dict(), dict(state)
+    for name, tensor in state.items():
+        wanted = own[name].shape if name in own else tensor.shape
+        further = wanted[1] - tensor.shape[1] if tensor.ndim == len(wanted) == 4 else 0
+        if further > 0 and (wanted[0], *wanted[2:]) == (tensor.shape[0], *tensor.shape[2:]):
+            wide[name] = torch.cat([tensor, tensor.new_zeros(wanted[0], further, *wanted[2:])], dim=1)
+    return wide
+
+
 def plain_weights(
     candidates: Sequence[Candidate], network: str, arguments: Mapping[str, Any], where: str
 ) -> Mapping[str, Tensor]:
-    """Weights of the candidate that is `network` of the same `base` (and `layers`), to start another network from.
+    """Weights of the candidate that is `network` of the same `base` (and `layers`) and sees slices alone.
 
     Raises
     ------
@@ -86,10 +98,11 @@ def plain_weights(
     wanted = {key: arguments.get(key, default) for key, default in _UNET_DEFAULTS.items()}
     for candidate in candidates:
         own = {**_UNET_DEFAULTS, **candidate.arguments}
-        if candidate.network == network and all(own[key] == value for key, value in wanted.items()):
+        alone = not candidate.context.neighbours_mm
+        if candidate.network == network and alone and all(own[key] == value for key, value in wanted.items()):
             assert isinstance(candidate.weights, Path)
             return load_weights(candidate.weights)
-    raise TrainingError(f"{where} has no {network} with {wanted} to start from.")
+    raise TrainingError(f"{where} has no {network} with {wanted} that sees slices alone, to start from.")
 
 
 def start_of_fold(

@@ -20,10 +20,18 @@ from DynamicSegLib.training.assembly import load_decision_network
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.cache import CachedCase, open_cases
 from DynamicSegLib.training.cleaning_choice import CleaningTrial, Scores, Thresholds, try_on_cases
-from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig, FoldsConfig, read_config
+from DynamicSegLib.training.config import (
+    BankConfig,
+    BundleConfig,
+    CandidateConfig,
+    DataConfig,
+    DecisionConfig,
+    FoldsConfig,
+    read_config,
+)
 from DynamicSegLib.training.decision_run import DecisionRun
 from DynamicSegLib.training.distribution import require_one_process
-from DynamicSegLib.training.export import BANK_FILE, export_bank, read_bank
+from DynamicSegLib.training.export import BANK_FILE, describes, export_bank, read_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder
 from DynamicSegLib.training.measuring import measure_cases
 from DynamicSegLib.training.precisions import DiceByPrecision, Precisions, joined
@@ -83,20 +91,34 @@ class CrossValidation:
         folders: list[Path] = []
         for candidates in jobs:
             label = "bank" if self.config.joint else f"bank-{candidates[0].name}"
-            folder = self._bank_folder(held_out, label)
-            data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
-            if not (folder / BANK_FILE).is_file():
-                self.report(f"{folder.parent.name}: training {', '.join(c.name for c in candidates)}")
-                config = replace(self.bank_config, output=folder, data=data, candidates=candidates)
-                run = BankRun(config, self.device, candidate_states(read_bank(*folders)) if folders else None)
-                export_bank(folder, candidates, run.train(), run.pool.modalities)
-            folders.append(folder)
+            folders.append(self._finished(held_out, label, candidates, folders))
         return read_bank(*folders)
 
-    def _bank_folder(self, held_out: int | None, label: str) -> Path:
-        outputs = [self.config.output] if self.config.earlier is None else [self.config.output, self.config.earlier]
-        folders = [fold_folder(output, held_out) / label for output in outputs]
-        return next((folder for folder in folders if (folder / BANK_FILE).is_file()), folders[0])
+    def _finished(
+        self, held_out: int | None, label: str, candidates: tuple[CandidateConfig, ...], before: Sequence[Path]
+    ) -> Path:
+        """The folder of a finished bank of `candidates`: here, of the earlier cross-validation, or trained now.
+
+        before: banks of this fold that were finished for candidates before these.
+        """
+        folder = fold_folder(self.config.output, held_out) / label
+        if (folder / BANK_FILE).is_file():
+            return folder
+        known = candidate_states(read_bank(*before)) if before else {}
+        if self.config.earlier is not None:
+            earlier = fold_folder(self.config.earlier, held_out) / label
+            if (earlier / BANK_FILE).is_file():
+                bank = read_bank(earlier)
+                if describes(bank, candidates):
+                    return earlier
+                known |= candidate_states(bank)
+        self.report(f"{folder.parent.name}: training {', '.join(c.name for c in candidates)}")
+        data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
+        run = BankRun(
+            replace(self.bank_config, output=folder, data=data, candidates=candidates), self.device, known or None
+        )
+        export_bank(folder, candidates, run.train(), run.pool.modalities)
+        return folder
 
     def overlaps(self, setting: str = "whole") -> dict[str, Overlaps]:
         """What candidates achieve on all cases: on held-out folds cross-fitted, elsewhere by the first fold's bank."""

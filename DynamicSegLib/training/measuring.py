@@ -37,7 +37,7 @@ def measure_cases(
         if not path.is_file():
             networks = networks or [candidate.build(setting).to(device).eval() for candidate in bank.candidates]
             window = _around_the_head(case)
-            results = run_bank(case.volumes()[window], networks, device)
+            results = run_bank(bank, networks, case.volumes()[window], case.record.spacing_mm[0], device)
             Overlaps.count(case.classes()[window[1:]], results, structures).save(path)
             report(f"{case.record.case}: measured")
         measured.append(Overlaps.load(path))
@@ -55,20 +55,29 @@ def _around_the_head(case: CachedCase) -> tuple[slice, slice, slice, slice]:
 
 
 def run_bank(
-    volumes: NDArray[np.float32], networks: Sequence[nn.Module], device: torch.device, batch: int = 8
+    bank: Bank,
+    networks: Sequence[nn.Module],
+    volumes: NDArray[np.float32],
+    spacing_mm: float,
+    device: torch.device,
+    batch: int = 8,
 ) -> NDArray[np.uint8]:
     """Every candidate on every slice: uint8 `[candidate, slice, row, column]`, class indices.
 
-    `volumes`: float32 `[modality, slice, row, column]`. Slices without anything in the field of view stay 0.
+    Parameters
+    ----------
+    networks: those of the bank's candidates, ready to run on `device`.
+    volumes: float32 `[modality, slice, row, column]`. Slices without anything in the field of view stay 0.
+    spacing_mm: distance of slices.
     """
     results = np.zeros((len(networks), *volumes.shape[1:]), np.uint8)
     seen = np.flatnonzero(volumes.any(axis=(0, 2, 3)))
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
         for first in range(0, len(seen), batch):
             rows = seen[first : first + batch]
-            x = torch.from_numpy(np.ascontiguousarray(volumes[:, rows].transpose(1, 0, 2, 3))).to(device)
-            x = x.contiguous(memory_format=torch.channels_last)
             for index, network in enumerate(networks):
+                x = torch.from_numpy(bank.seen(index + 1, volumes, rows, spacing_mm)).to(device)
+                x = x.contiguous(memory_format=torch.channels_last)
                 results[index, rows] = network(x).argmax(dim=1).to(torch.uint8).cpu().numpy()
     return results
 

@@ -69,7 +69,8 @@ def _score(
     distances: bool,
     cleaning: Cleaning | None,
 ) -> dict[str, dict[str, list[float]]]:
-    found, reference = run_bank(case.volumes(), networks, device), case.classes()
+    found = run_bank(bank, networks, case.volumes(), case.record.spacing_mm[0], device)
+    reference = case.classes()
     results = found if cleaning is None else [clean(each, case.record.spacing_mm, cleaning) for each in found]
     names = [candidate.name for candidate in bank.candidates]
     if not distances:

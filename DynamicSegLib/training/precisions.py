@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.openvino_backend import OpenvinoBackend, convert, convert_open
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.execution import Execution
@@ -44,18 +45,19 @@ def require_packages(int8: bool) -> None:
         )
 
 
-def calibration_slices(cases: Sequence[CachedCase], count: int) -> NDArray[np.float32]:
-    """Slices with anything on them, evenly spread over cases and heads: float32 `[count, modality, row, column]`."""
+def calibration_slices(cases: Sequence[CachedCase], count: int, context: Context) -> NDArray[np.float32]:
+    """Slices with anything on them, evenly spread over cases and heads, as `Context.gather` gives them."""
     chosen = []
     for index in range(count):
         case = cases[index * len(cases) // count]
         first, filled = case.record.origin[0], case.slices.shape[0]
         # Golden-ratio steps spread few and many slices evenly alike.
-        chosen.append(case.volumes()[:, first + int((index * 0.618) % 1 * filled)])
-    return np.stack(chosen)
+        at = first + int((index * 0.618) % 1 * filled)
+        chosen.append(context.gather(case.volumes(), [at], case.record.spacing_mm[0]))
+    return np.concatenate(chosen)
 
 
-def quantise_bank(bank: Bank, slices: NDArray[np.float32], folder: Path) -> dict[str, Path]:
+def quantise_bank(bank: Bank, slices_of: Callable[[Context], NDArray[np.float32]], folder: Path) -> dict[str, Path]:
     """Every candidate as an OpenVINO model in int8 in `folder`: its description (.xml) by name, weights beside it.
 
     Models that are there already are kept. They give classes, and take whole slices of any size that is divisible by 8
@@ -63,7 +65,7 @@ def quantise_bank(bank: Bank, slices: NDArray[np.float32], folder: Path) -> dict
 
     Parameters
     ----------
-    slices: their activations say what 8 bits have to span, float32 `[n, modality, row, column]`.
+    slices_of: from a candidate's context to slices that say what 8 bits have to span (see `calibration_slices`).
     """
     import openvino
 
@@ -72,6 +74,7 @@ def quantise_bank(bank: Bank, slices: NDArray[np.float32], folder: Path) -> dict
     for candidate in bank.candidates:
         path = folder / f"{candidate.name}.xml"
         if not path.is_file():
+            slices = slices_of(candidate.context)
             shape = (1, *slices.shape[1:])
             network = ClassesOnly(candidate.build()).eval()
             # Of open sizes where possible, since heads differ in size.
@@ -171,13 +174,14 @@ def judge(bundle: Bundle, cases: Sequence[CachedCase], structures: Structures) -
     scores: dict[str, dict[str, list[Mapping[str, float]]]] = {name: {p: [] for p in precisions} for name in names}
     executions: dict[tuple[str, tuple[int, int]], Execution] = {}
     for case in cases:
-        slices = np.ascontiguousarray(case.volumes()[:, _JUDGED].swapaxes(0, 1))
-        truth, size = torch.from_numpy(case.classes()[_JUDGED]), (slices.shape[2], slices.shape[3])
+        volumes, truth = case.volumes(), torch.from_numpy(case.classes()[_JUDGED])
+        judged, size = range(volumes.shape[1])[_JUDGED], (volumes.shape[2], volumes.shape[3])
+        seen = [bundle.bank.seen(o, volumes, judged, case.record.spacing_mm[0]) for o in range(1, len(names) + 1)]
         for precision in precisions:
             if (precision, size) not in executions:
                 backend = OpenvinoBackend(precision, "")
                 executions[precision, size] = METHODS[bundle.method].make_execution(bundle, backend, size, "whole")
-            for option, name in enumerate(names, start=1):
+            for option, (name, slices) in enumerate(zip(names, seen, strict=True), start=1):
                 found = _classes(executions[precision, size], option, slices)
                 dice = volume_dice(torch.from_numpy(found), truth, structures, case.record.classes)
                 scores[name][precision].append(dice)

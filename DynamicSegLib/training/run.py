@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.training.augmentation import Draws, augment
 from DynamicSegLib.training.averaging import RunningAverage
@@ -107,6 +108,11 @@ class TrainingRun(ABC):
         """How many slices this step's batch has, and their size."""
         return self._config.batch, self._config.size
 
+    @property
+    def context(self) -> Context:
+        """Neighbours that batches show beside each slice; none unless a run says so."""
+        return ALONE
+
     def to_the_end(self) -> None:
         """All steps that are left."""
         config = self._config
@@ -139,13 +145,13 @@ class TrainingRun(ABC):
     def augmented(
         self, case: np.ndarray, index: np.ndarray, generator: np.random.Generator
     ) -> tuple[Tensor, Tensor, int]:
-        """Images float `[n, modality, *size]`, classes int64 `[n, *size]`, and a seed for what else is drawn.
+        """Images float `[n, channel, *size]`, classes int64 `[n, *size]`, and a seed for what else is drawn.
 
         case, index: int `[n]`, which case of the pool, and which of its slices.
         """
         seed = int(generator.integers(2**62))
         draws = Draws.seeded(seed, self.device)
-        coded = self.pool.fetch(case, index)
+        coded = self.pool.fetch(case, index, self.context)
         images, classes = augment(coded, self._config.augmentation, self.shape[1], draws)
         return images.contiguous(memory_format=torch.channels_last), classes, seed
 

@@ -12,12 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.training.cache import CachedCase
 
 
 class CodedBatch(NamedTuple):
-    """Slices as the cache has them: uint8 `[n, modality + 1, row, column]`; offset and step float `[n, modality]`."""
+    """Slices as the cache has them, perhaps with neighbours, and the classes of the slices themselves.
+
+    planes: uint8 `[n, seen * modality + 1, row, column]`, channels as in `Context`, classes last. offset, step: float
+    `[n, modality]`.
+    """
 
     planes: Tensor
     offset: Tensor
@@ -43,16 +48,32 @@ class SlicePool:
         self._scale = scale.to(device)
         self._resident = self._all_slices() if resident else None
 
-    def fetch(self, case: np.ndarray, index: np.ndarray) -> CodedBatch:
-        """The slices `index` (within the case) of the cases `case`, both int `[n]`, on the device."""
+    def fetch(self, case: np.ndarray, index: np.ndarray, context: Context = ALONE) -> CodedBatch:
+        """The slices `index` (within the case) of the cases `case`, both int `[n]`, on the device.
+
+        context: neighbours that are wanted too; where the cache has none the scan is empty.
+        """
         scale = self._scale[torch.as_tensor(case, device=self.device)]
+        planes = self._planes(case, index)
+        if context.neighbours_mm:
+            steps = np.array([context.steps(self.cases[which].record.spacing_mm[0]) for which in case])
+            neighbours = [self._neighbours(case, index + step) for step in steps.T[1:]]
+            planes = torch.cat([planes[:, :-1], *neighbours, planes[:, -1:]], dim=1)
+        return CodedBatch(planes, scale[:, 0], scale[:, 1])
+
+    def _neighbours(self, case: np.ndarray, index: np.ndarray) -> Tensor:
+        last = np.diff(self.starts)[case] - 1
+        there = torch.as_tensor((index >= 0) & (index <= last), device=self.device)
+        return self._planes(case, np.clip(index, 0, last))[:, :-1] * there[:, None, None, None]
+
+    def _planes(self, case: np.ndarray, index: np.ndarray) -> Tensor:
+        """uint8 `[n, modality + 1, row, column]`."""
         if self._resident is not None:
-            flat = torch.as_tensor(self.starts[case] + index, device=self.device)
-            return CodedBatch(self._resident[flat], scale[:, 0], scale[:, 1])
+            return self._resident[torch.as_tensor(self.starts[case] + index, device=self.device)]
         planes = np.zeros((len(case), self.modalities + 1, self.rows, self.columns), np.uint8)
         for target, which, at in zip(planes, case, index, strict=True):
             self._place(target, self.cases[which].slices[at])
-        return CodedBatch(torch.from_numpy(planes).to(self.device), scale[:, 0], scale[:, 1])
+        return torch.from_numpy(planes).to(self.device)
 
     def _place(self, target: np.ndarray, source: np.ndarray) -> None:
         row, column = (self.rows - source.shape[-2]) // 2, (self.columns - source.shape[-1]) // 2

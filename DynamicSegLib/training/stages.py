@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -119,7 +120,7 @@ def quantised(config: BundleConfig, bank: Bank, data: DataConfig, folder: Path, 
         return {}
     report(f"{folder}: quantising to int8")
     cases = open_cases(data.cache, [row.case for row in chosen_cases(data)])
-    return quantise_bank(bank, calibration_slices(cases, config.int8_slices), folder)
+    return quantise_bank(bank, partial(calibration_slices, cases, config.int8_slices), folder)
 
 
 def judged(

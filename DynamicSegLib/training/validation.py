@@ -91,7 +91,7 @@ class Validator:
         """What every candidate finds on a case, before cleaning; run once, then read."""
         path = self._labels_file(case.record.case)
         if not path.is_file():
-            found = run_bank(case.volumes(), self._networks, self.device)
+            found = run_bank(self.bank, self._networks, case.volumes(), case.record.spacing_mm[0], self.device)
             FoundLabels(found, case.classes(), case.record.spacing_mm).save(path)
         return FoundLabels.load(path)
 

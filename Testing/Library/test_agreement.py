@@ -42,7 +42,13 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def agreement(volumes: NDArray[np.float32], runs: list[str], key: str = "bundle") -> Agreement:
-    return Agreement(volumes, 2, lambda backend: Thresholds(backend.facts.precision, runs), key)
+    return Agreement(
+        volumes.shape[1],
+        lambda option, indices: volumes[:, indices].swapaxes(0, 1),
+        2,
+        lambda backend: Thresholds(backend.facts.precision, runs),
+        key,
+    )
 
 
 def ramp() -> NDArray[np.float32]:

@@ -40,6 +40,21 @@ def test_without_options_the_batch_comes_back() -> None:
     assert torch.equal(classes, batch.planes[:, 2].long())
 
 
+def test_neighbours_are_changed_as_their_slice_is() -> None:
+    batch = batch_of()
+    seen = torch.cat([batch.planes[:, :2], batch.planes[:, :2], batch.planes[:, 2:]], dim=1)
+    options = Augmentation(
+        rotate_degrees=30, scale=0.2, spatial_probability=1, elastic_pixels=2, elastic_probability=1, gamma=0.5,
+        gamma_probability=1, bias_field=0.3, bias_field_probability=1, blur_pixels=1.0, blur_probability=1,
+        intensity_scale=0.2, intensity_shift=0.3, modality_dropout=0.5,
+    )  # fmt: skip
+    images, classes = augment(batch._replace(planes=seen), options, (16, 16), draws())
+    torch.testing.assert_close(images[:, :2], images[:, 2:])
+    alone, same = augment(batch, options, (16, 16), draws())
+    torch.testing.assert_close(images[:, :2], alone)
+    assert torch.equal(classes, same)
+
+
 def test_mirroring_both_axes_turns_by_half() -> None:
     batch = batch_of()
     images, classes = augment(batch, Augmentation(mirror=1.0, intensity_scale=0, intensity_shift=0), (12, 10), draws())

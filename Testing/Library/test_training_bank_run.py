@@ -1,11 +1,13 @@
 """Joint training of a bank."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.training.augmentation import Augmentation
@@ -121,6 +123,42 @@ def test_a_candidate_starts_as_another_wherever_name_and_shape_agree(tmp_path: P
     own = {"T": {name: tensor + 1 for name, tensor in state.items()}}
     again = BankRun(config_of(tmp_path, candidates=(large,)), CPU, {"S": small, **own})
     assert torch.equal(networks_of(again)["T"].state_dict()["position"], own["T"]["position"])
+
+
+def test_candidates_of_one_run_may_see_different_neighbours(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    small, large = config_of(tmp_path).candidates
+    near = replace(large, name="N", arguments={**large.arguments, "in_channels": 4}, neighbours_mm=(1.0,))
+    both = replace(large, name="B", arguments={**large.arguments, "in_channels": 6}, neighbours_mm=(-1.0, 1.0))
+    run = BankRun(config_of(tmp_path, candidates=(small, near, both)), CPU)
+    assert run.context == Context((1.0, -1.0))
+    seen: dict[str, torch.Tensor] = {}
+    for name, network in networks_of(run).items():
+        network.register_forward_pre_hook(lambda _, inputs, name=name: seen.update({name: inputs[0]}))
+    run.advance()
+    assert {name: image.shape[1] for name, image in seen.items()} == {"S": 2, "N": 4, "B": 6}
+    assert torch.equal(seen["B"][:, :2], seen["S"]) and torch.equal(seen["N"][:, :2], seen["S"])
+    assert torch.equal(seen["B"][:, 4:], seen["N"][:, 2:]), "the neighbour above comes last, where B wants it"
+    assert not torch.equal(seen["B"][:, 2:4], seen["B"][:, 4:])
+
+
+def test_channels_that_do_not_fit_the_neighbours_are_named(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    small, large = config_of(tmp_path).candidates
+    with pytest.raises(
+        TrainingError, match=r"L has in_channels 2, but sees 2 modalities of 3 slices: .* in_channels 6"
+    ):
+        BankRun(config_of(tmp_path, candidates=(small, replace(large, neighbours_mm=(-1.0, 1.0)))), CPU)
+
+
+def test_a_network_that_sees_more_starts_as_it_was(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    before = build_network("unet2d", {"in_channels": 2, "out_channels": 3, "base": 6}).eval()
+    arguments = {"in_channels": 6, "out_channels": 3, "base": 6}
+    wide = CandidateConfig("L", "unet2d", arguments, neighbours_mm=(-1.0, 1.0))
+    run = BankRun(config_of(tmp_path, candidates=(wide,)), CPU, {"L": before.state_dict()})
+    image = torch.randn(2, 6, 16, 16)
+    torch.testing.assert_close(networks_of(run)["L"].eval()(image), before(image[:, :2]))
 
 
 def test_a_candidate_that_cannot_start_as_another_says_why(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_the_query_table_measures_cleaned_labels_and_keeps_them_apart(
     (cleaned,) = score_cases([case], bank, STRUCTURES, tmp_path, CPU, distances=False, cleaning=EVERYTHING)
 
     networks = [candidate.build().eval() for candidate in bank.candidates]
-    results = mutual_table.run_bank(case.volumes(), networks, CPU)
+    results = mutual_table.run_bank(bank, networks, case.volumes(), 1.0, CPU)
     for candidate, result in zip(bank.candidates, results, strict=True):
         volume = clean(result, case.record.spacing_mm, EVERYTHING)
         expected = score_volume(volume, case.classes(), STRUCTURES, case.record.spacing_mm)

@@ -11,6 +11,7 @@ import yaml
 from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.cli import train
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.choices import Softmax
 from DynamicSegLib.training import bank_run, decision_run, paper_tables, validation
@@ -147,6 +148,31 @@ def test_finished_banks_of_an_earlier_cross_validation_serve_and_are_left_alone(
     assert trained.weights is not None and trained.weights.is_relative_to(tmp_path / "later")
     assert {path: path.stat().st_mtime_ns for path in config.output.rglob("*")} == before
     assert (small.name, large.name) == (taken.name, trained.name)
+
+
+def test_a_candidate_that_sees_other_neighbours_goes_on_from_an_earlier_cross_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(read_config(write_configs(tmp_path), FoldsConfig), joint=False)
+    first = CrossValidation(config, CPU, lambda text: None)
+    small, large = first.bank_config.candidates
+    before = {c.name: load_weights(c.weights)["encoder.stem.weight"] for c in first.bank(0).candidates if c.weights}
+    started: dict[str, torch.Tensor] = {}
+    original = bank_run.BankRun.train
+
+    def note(run: bank_run.BankRun) -> object:
+        for name, learner in run.learners.items():
+            started[name] = learner.network.state_dict()["encoder.stem.weight"].clone()
+        return original(run)
+
+    monkeypatch.setattr(bank_run.BankRun, "train", note)
+    later = CrossValidation(replace(config, output=tmp_path / "later", earlier=config.output), CPU, lambda text: None)
+    aware = replace(large, arguments={**large.arguments, "in_channels": 6}, neighbours_mm=(-1.0, 1.0))
+    later.bank_config = replace(later.bank_config, candidates=(small, aware))
+    bank = later.bank(0)
+    assert list(started) == ["L"] and bank.candidates[1].context == Context((-1.0, 1.0))
+    assert torch.equal(started["L"][:, :2], before["L"]) and not started["L"][:, 2:].any()
+    assert set(later.overlaps()) == {"case0", "case1", "case2"}
 
 
 def test_a_candidate_trained_alone_starts_as_an_earlier_one_of_its_fold(

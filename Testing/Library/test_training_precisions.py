@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from DynamicSegLib.backends.openvino_backend import OpenvinoBackend
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.bundle import Bundle, Label, read_bundle
 from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import BackendError, BundleError, TrainingError
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.methods.registry import start_run
@@ -62,7 +64,7 @@ def quantised(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The tiny bundle with int8 models of both candidates."""
     folder = tmp_path_factory.mktemp("quantised")
     bundle = write_tiny_bundle(folder / "plain")
-    models = quantise_bank(bundle.bank, np.ascontiguousarray(tiny_study().volumes.swapaxes(0, 1)), folder / "int8")
+    models = quantise_bank(bundle.bank, lambda _: tiny_study().volumes.swapaxes(0, 1), folder / "int8")
     states = {c.name: load_weights(c.weights) for c in bundle.bank.candidates if c.weights is not None}
     assert bundle.router is not None and bundle.router.weights is not None
     router = load_weights(bundle.router.weights)
@@ -78,7 +80,7 @@ def test_int8_computes_in_8_bits_at_any_size_and_differs_little(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank = tiny_bank(tmp_path / "bank")
-    models = quantise_bank(bank, SLICES, tmp_path / "int8")
+    models = quantise_bank(bank, lambda _: SLICES, tmp_path / "int8")
     seen: list[object] = []
     runner = openvino_models.runner
     monkeypatch.setattr(openvino_models, "runner", lambda model: seen.append(model) or runner(model))
@@ -100,9 +102,9 @@ def test_int8_computes_in_8_bits_at_any_size_and_differs_little(
 
 def test_models_that_are_there_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = tiny_bank(tmp_path / "bank")
-    first = quantise_bank(bank, SLICES, tmp_path / "int8")
+    first = quantise_bank(bank, lambda _: SLICES, tmp_path / "int8")
     monkeypatch.setattr(Candidate, "build", lambda *_: no_network())
-    assert quantise_bank(bank, SLICES, tmp_path / "int8") == first
+    assert quantise_bank(bank, lambda _: SLICES, tmp_path / "int8") == first
 
 
 def test_missing_packages_are_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,16 +117,17 @@ def test_missing_packages_are_told_before_the_work(monkeypatch: pytest.MonkeyPat
 
 def test_calibration_slices_are_of_all_cases_and_hold_something(tmp_path: Path) -> None:
     cases = tiny_cache(tmp_path)
-    slices = calibration_slices(cases, 12)
+    slices = calibration_slices(cases, 12, Context())
     assert slices.shape == (12, 2, 24, 24)
     assert all(each.any() for each in slices)
     assert len({each.tobytes() for each in slices}) > len(cases)
+    np.testing.assert_array_equal(calibration_slices(cases, 12, Context((1.0,)))[:, :2], slices)
 
 
 def test_every_case_is_judged_by_candidate_precision_and_structure(tmp_path: Path) -> None:
     cases = tiny_cache(tmp_path)
     bank = tiny_bank(tmp_path / "bank")
-    models = quantise_bank(bank, calibration_slices(cases, 8), tmp_path / "int8")
+    models = quantise_bank(bank, partial(calibration_slices, cases, 8), tmp_path / "int8")
     labels = (Label(1, "outer", (255, 0, 0)), Label(2, "inner", (0, 255, 0)))
     bundle = Bundle("tiny", "med-danet", InputSpec(("a", "b"), size=(24, 24)), labels, bank, None, int8=models)
     scores = judge(bundle, cases, Structures({"WT": (1, 2), "TC": (2,)}))

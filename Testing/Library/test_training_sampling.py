@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.training.augmentation import decode
 from DynamicSegLib.training.cache import write_case
@@ -29,6 +30,20 @@ def test_resident_and_mapped_slices_are_the_same(tmp_path: Path) -> None:
     images, _ = decode(mapped)
     expected = cases[3].volumes()[:, 4, 2:-2, 3:-3]
     torch.testing.assert_close(images[3], torch.from_numpy(expected), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_neighbours_come_behind_the_slice_and_are_empty_beyond_the_cache(tmp_path: Path, resident: bool) -> None:
+    cases = tiny_cache(tmp_path)
+    pool = SlicePool(cases, CPU, resident)
+    which, index = np.array([1, 1, 2]), np.array([0, 3, 5])
+    planes = pool.fetch(which, index, Context((-1.0, 2.0))).planes
+    assert planes.shape[1] == 3 * 2 + 1
+    alone = pool.fetch(which, index).planes
+    assert torch.equal(planes[:, :2], alone[:, :2]) and torch.equal(planes[:, -1], alone[:, -1])
+    assert torch.equal(planes[1, 2:4], pool.fetch(np.array([1]), np.array([2])).planes[0, :2])
+    assert torch.equal(planes[1, 4:6], pool.fetch(np.array([1]), np.array([5])).planes[0, :2])
+    assert not planes[0, 2:4].any() and not planes[2, 4:6].any()
 
 
 def test_tumour_slices_are_drawn_as_often_as_asked(tmp_path: Path) -> None:
