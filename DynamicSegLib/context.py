@@ -47,12 +47,11 @@ class Context:
         volumes: float32 `[modality, slice, row, column]`. indices: along the slice axis.
         """
         modalities, count, rows, columns = volumes.shape
-        seen = np.zeros((len(indices), self.planes * modalities, rows, columns), np.float32)
-        for target, index in zip(seen, indices, strict=True):
-            for plane, step in enumerate(self.steps(spacing_mm)):
-                if 0 <= index + step < count:
-                    target[plane * modalities : (plane + 1) * modalities] = volumes[:, index + step]
-        return seen
+        seen = np.empty((len(indices), self.planes, modalities, rows, columns), np.float32)
+        for planes, index in zip(seen, indices, strict=True):
+            for plane, step in zip(planes, self.steps(spacing_mm), strict=True):
+                plane[...] = volumes[:, index + step] if 0 <= index + step < count else 0
+        return seen.reshape(len(indices), -1, rows, columns)
 
 
 ALONE = Context()

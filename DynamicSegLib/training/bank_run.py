@@ -46,7 +46,7 @@ class BankRun(TrainingRun):
             self.learners[candidate.name] = Learner(network, optimiser, config.average)
         options = config.optimiser
         self.schedule = Schedule(config.steps, options.learning_rate, options.warm_up_steps, options.power)
-        self.loss = SegmentationLoss(config.cross_entropy)
+        self.loss = SegmentationLoss(config.cross_entropy, config.regions)
         self.resume()
         self.wrapped = {
             name: self.processes.wrap(learner.network, config.compiled) for name, learner in self.learners.items()

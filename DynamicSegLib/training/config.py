@@ -100,6 +100,7 @@ class BankConfig(RunConfig):
     ----------
     size: a random crop of 128 x 128 (setting 1), or the whole slice (setting 2).
     progressive: other batches early in the schedule.
+    cross_entropy, regions: see `losses.SegmentationLoss`; regions in class indices.
     compiled: compile the networks (a C++ compiler or a GPU is needed; 15 to 30 % faster on two cores).
     """
 
@@ -110,6 +111,7 @@ class BankConfig(RunConfig):
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     detachment: Detachment = field(default_factory=Detachment)
     cross_entropy: float = 0.0
+    regions: tuple[tuple[int, ...], ...] = ()
     compiled: bool = False
 
     def __post_init__(self) -> None:

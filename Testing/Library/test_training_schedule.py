@@ -62,6 +62,17 @@ def test_cross_entropy_is_added_with_its_weight() -> None:
     assert difference.item() == pytest.approx(0.5 * torch.tensor(4.0).log().item())
 
 
+def test_regions_are_learned_as_they_are_judged() -> None:
+    classes = torch.tensor([[[0, 1, 2, 2, 3, 3, 3, 0]]])
+    mixed_up = torch.tensor([[[0, 3, 2, 2, 1, 1, 3, 0]]])  # classes 1 and 3, which are one region
+    logits = torch.stack([(mixed_up == c).float() * 50 for c in range(4)], dim=1)
+    # Smoothed by 1 above and below the line: class 1 has no hit among 1 + 2 pixels, class 3 one among 2 + 3.
+    single = [1 - 1 / 4, 1 - 5 / 5, 1 - 3 / 6]
+    assert SegmentationLoss()(logits, classes).item() == pytest.approx(sum(single) / 3, abs=1e-4)
+    regions = SegmentationLoss(regions=[[1, 2, 3], [1, 3], [3]])
+    assert regions(logits, classes).item() == pytest.approx((1 - 3 / 6) / 3, abs=1e-4)
+
+
 def test_the_log_estimates_the_time_left_from_its_own_pace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = RunLog(tmp_path / "log.csv", start=100, steps=200)
     log.begun -= 60.0
