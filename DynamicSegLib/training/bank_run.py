@@ -12,7 +12,7 @@ from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.training.config import BankConfig, CandidateConfig
 from DynamicSegLib.training.distribution import Processes
-from DynamicSegLib.training.fold_runs import fitting_weights, widened
+from DynamicSegLib.training.fold_runs import fitting_weights, refitted
 from DynamicSegLib.training.losses import SegmentationLoss
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
@@ -113,7 +113,7 @@ class BankRun(TrainingRun):
 def _start(network: nn.Module, candidate: CandidateConfig, initial: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Load what `initial` has for `candidate`: all weights of its own, else what fits of the one that it starts as."""
     if candidate.name in initial:
-        network.load_state_dict(widened(network, initial[candidate.name]))
+        network.load_state_dict(refitted(network, initial[candidate.name]))
     elif candidate.starts_as is not None:
         if candidate.starts_as not in initial:
             raise TrainingError(
@@ -121,7 +121,7 @@ def _start(network: nn.Module, candidate: CandidateConfig, initial: Mapping[str,
                 "them (--from), or cross-validate with `joint: false` and train it before."
             )
         where = f"{candidate.name} starts as {candidate.starts_as}"
-        network.load_state_dict(fitting_weights(network, widened(network, initial[candidate.starts_as]), where))
+        network.load_state_dict(fitting_weights(network, refitted(network, initial[candidate.starts_as]), where))
 
 
 def _require_channels(candidate: CandidateConfig, modalities: int) -> None:

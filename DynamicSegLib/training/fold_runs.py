@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from DynamicSegLib.bank import Candidate
 from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.training.config import DataConfig
 from DynamicSegLib.training.export import BANK_FILE, read_bank
 from DynamicSegLib.training.sources import chosen_cases
@@ -75,21 +76,27 @@ def fitting_weights(network: nn.Module, state: Mapping[str, Tensor], where: str)
     return {**own, **fitting}
 
 
-def widened(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` for a `network` that sees further channels (neighbouring slices): at first it does not heed them."""
-    own, wide = network.state_dict(), dict(state)
+def refitted(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` for a `network` that sees more or fewer neighbouring slices than the one it is of.
+
+    What it sees anew it does not heed at first; what it does not see any more it does without.
+    """
+    own, fitted = network.state_dict(), dict(state)
     for name, tensor in state.items():
         wanted = own[name].shape if name in own else tensor.shape
-        further = wanted[1] - tensor.shape[1] if tensor.ndim == len(wanted) == 4 else 0
-        if further > 0 and (wanted[0], *wanted[2:]) == (tensor.shape[0], *tensor.shape[2:]):
-            wide[name] = torch.cat([tensor, tensor.new_zeros(wanted[0], further, *wanted[2:])], dim=1)
-    return wide
+        if tensor.ndim == len(wanted) == 4 and (wanted[0], *wanted[2:]) == (tensor.shape[0], *tensor.shape[2:]):
+            further = max(0, wanted[1] - tensor.shape[1])
+            zeros = tensor.new_zeros(wanted[0], further, *wanted[2:])
+            fitted[name] = torch.cat([tensor[:, : wanted[1]], zeros], dim=1)
+    return fitted
 
 
 def plain_weights(
     candidates: Sequence[Candidate], network: str, arguments: Mapping[str, Any], where: str
 ) -> Mapping[str, Tensor]:
-    """Weights of the candidate that is `network` of the same `base` (and `layers`) and sees slices alone.
+    """Weights of the candidate that is `network` of the same `base` (and `layers`), to start another network from.
+
+    One that sees neighbouring slices gives what it has for the slice alone.
 
     Raises
     ------
@@ -98,11 +105,19 @@ def plain_weights(
     wanted = {key: arguments.get(key, default) for key, default in _UNET_DEFAULTS.items()}
     for candidate in candidates:
         own = {**_UNET_DEFAULTS, **candidate.arguments}
-        alone = not candidate.context.neighbours_mm
-        if candidate.network == network and alone and all(own[key] == value for key, value in wanted.items()):
+        if candidate.network == network and all(own[key] == value for key, value in wanted.items()):
             assert isinstance(candidate.weights, Path)
-            return load_weights(candidate.weights)
-    raise TrainingError(f"{where} has no {network} with {wanted} that sees slices alone, to start from.")
+            return _of_slices_alone(candidate, load_weights(candidate.weights))
+    raise TrainingError(f"{where} has no {network} with {wanted} to start from.")
+
+
+def _of_slices_alone(candidate: Candidate, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    if not candidate.context.neighbours_mm:
+        return state
+    channels = candidate.arguments["in_channels"] // candidate.context.planes
+    with torch.device("meta"):
+        alone = build_network(candidate.network, {**candidate.arguments, "in_channels": channels})
+    return refitted(alone, state)
 
 
 def start_of_fold(

@@ -14,6 +14,7 @@ from DynamicSegLib.training.augmentation import Augmentation
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.config import BankConfig, CandidateConfig, DataConfig, OptimiserConfig
 from DynamicSegLib.training.export import export_bank, read_bank
+from DynamicSegLib.training.fold_runs import refitted
 from DynamicSegLib.training.schedule import Detachment, ProgressiveResizing
 from Testing.Library.training_cases import tiny_cache
 
@@ -158,7 +159,10 @@ def test_a_network_that_sees_more_starts_as_it_was(tmp_path: Path) -> None:
     wide = CandidateConfig("L", "unet2d", arguments, neighbours_mm=(-1.0, 1.0))
     run = BankRun(config_of(tmp_path, candidates=(wide,)), CPU, {"L": before.state_dict()})
     image = torch.randn(2, 6, 16, 16)
-    torch.testing.assert_close(networks_of(run)["L"].eval()(image), before(image[:, :2]))
+    aware = networks_of(run)["L"].eval()
+    torch.testing.assert_close(aware(image), before(image[:, :2]))
+    back = refitted(before, aware.state_dict())
+    assert all(torch.equal(tensor, back[name]) for name, tensor in before.state_dict().items())
 
 
 def test_a_candidate_that_cannot_start_as_another_says_why(tmp_path: Path) -> None:
