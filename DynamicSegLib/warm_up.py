@@ -26,7 +26,8 @@ from DynamicSegLib.geometry import place_working_grid
 from DynamicSegLib.resources import cache_folder
 from DynamicSegLib.study import Study
 
-_SLICES = 24  # enough for the check of a lower precision, and quickly written
+# Enough for the check of a lower precision, and quickly written. Side by side: candidates may see neighbours.
+_SLICES = 48
 
 
 class WarmUp:
@@ -57,8 +58,8 @@ class WarmUp:
 
     def __enter__(self) -> "WarmUp":
         self._folder = Path(tempfile.mkdtemp(prefix="dynamicseg-"))
-        chosen = np.unique(np.linspace(0, self._study.slices - 1, _SLICES).round().astype(int))
-        np.save(self._folder / "slices.npy", self._study.volumes[:, chosen])
+        first = max(0, (self._study.slices - _SLICES) // 2)
+        np.save(self._folder / "slices.npy", self._study.volumes[:, first : first + _SLICES])
         # Inside Slicer, sys.executable may be the application; PythonSlicer is its plain interpreter.
         python = shutil.which("PythonSlicer") or sys.executable
         library = str(Path(__file__).resolve().parents[1])
@@ -66,7 +67,7 @@ class WarmUp:
         self._child = subprocess.Popen(
             [
                 *(python, "-m", __name__, str(self._bundle.folder), str(self._folder / "slices.npy")),
-                json.dumps(asdict(self._extent)),
+                *(json.dumps(asdict(self._extent)), str(self._study.spacing_mm[0])),
             ],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
@@ -90,8 +91,11 @@ class WarmUp:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def make_ready(bundle_folder: str, slices_file: str, extent_json: str) -> None:
-    """What the child does: compile the router and every candidate as a run would, and leave a mark."""
+def make_ready(bundle_folder: str, slices_file: str, extent_json: str, spacing_mm: str) -> None:
+    """What the child does: compile the router and every candidate as a run would, and leave a mark.
+
+    spacing_mm: distance of slices.
+    """
     from DynamicSegLib.bundles import load_bundle
     from DynamicSegLib.methods.registry import start_run
 
@@ -99,6 +103,7 @@ def make_ready(bundle_folder: str, slices_file: str, extent_json: str) -> None:
     volumes = np.load(slices_file)
     _, slices, rows, columns = volumes.shape
     reference = sitk.Image([columns, rows, slices], sitk.sitkUInt8)
+    reference.SetSpacing((1.0, 1.0, float(spacing_mm)))
     grid = place_working_grid(reference, "axial", (1.0, 1.0), (rows, columns))
     # Of some slices only, so that it cannot be found anew.
     extent = Extent(**{name: tuple(pair) for name, pair in json.loads(extent_json).items()})
