@@ -56,8 +56,10 @@ class Agreement:
 
     def _measured(self, exact: Execution, lower: Execution) -> float | None:
         checked = self._check_slices(exact)
+        if not checked.size:
+            return None
         scores = []
-        for option in range(1, self.candidates + 1) if checked.size else ():
+        for option in range(1, self.candidates + 1):
             slices = self.seen(option, checked)
             score = overlap(_classes(exact, option, slices), _classes(lower, option, slices))
             if score is not None:
