@@ -26,8 +26,7 @@ from DynamicSegLib.geometry import place_working_grid
 from DynamicSegLib.resources import cache_folder
 from DynamicSegLib.study import Study
 
-# Enough for the check of a lower precision, and quickly written. Side by side: candidates may see neighbours.
-_SLICES = 48
+_SLICES = 24  # enough for the check of a lower precision, and quickly written
 
 
 class WarmUp:
@@ -58,8 +57,10 @@ class WarmUp:
 
     def __enter__(self) -> "WarmUp":
         self._folder = Path(tempfile.mkdtemp(prefix="dynamicseg-"))
-        first = max(0, (self._study.slices - _SLICES) // 2)
-        np.save(self._folder / "slices.npy", self._study.volumes[:, first : first + _SLICES])
+        chosen = np.unique(np.linspace(0, self._study.slices - 1, _SLICES).round().astype(int))
+        np.save(self._folder / "slices.npy", self._study.volumes[:, chosen])
+        # They are so far apart: candidates that see neighbours see them as they would in a scan of thick slices.
+        spacing_mm = self._study.spacing_mm[0] * self._study.slices / len(chosen)
         # Inside Slicer, sys.executable may be the application; PythonSlicer is its plain interpreter.
         python = shutil.which("PythonSlicer") or sys.executable
         library = str(Path(__file__).resolve().parents[1])
@@ -67,7 +68,7 @@ class WarmUp:
         self._child = subprocess.Popen(
             [
                 *(python, "-m", __name__, str(self._bundle.folder), str(self._folder / "slices.npy")),
-                *(json.dumps(asdict(self._extent)), str(self._study.spacing_mm[0])),
+                *(json.dumps(asdict(self._extent)), str(spacing_mm)),
             ],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.PIPE,

@@ -160,13 +160,13 @@ def candidates(case: str, bundle: str, backend: str, precision: str, batches: in
             times.append(time.perf_counter() - started)
         return 1000 * statistics.median(times) / len(slices)
 
-    seen = {option: run.seen(option, range(first, first + run.batch)) for option in range(1, len(run.costs))}
     rows = [
         {"candidate": "router", "macs": run.router_cost.macs, "ms": milliseconds(lambda: run.router.predict(slices))}
     ]
     for option in range(1, len(run.costs)):
         run.execution.prepare(option)
-        ms = milliseconds(lambda option=option: run.execution.run(option, seen[option]))
+        seen = run.seen(option, range(first, first + len(slices)))
+        ms = milliseconds(lambda option=option, seen=seen: run.execution.run(option, seen))
         rows.append({"candidate": loaded.bank.options[option], "macs": run.costs[option].macs, "ms": ms})
     facts = run.backend.facts
     return {

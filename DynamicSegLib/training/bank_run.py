@@ -1,6 +1,6 @@
 """Joint training of a bank: every step all candidates see the same batch and learn from the mean of their losses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -37,6 +37,7 @@ class BankRun(TrainingRun):
     ) -> None:
         super().__init__(config, device, processes)
         self.config = config
+        _require_classes(config.regions, self.pool.cases[0].record.classes)
         for candidate in config.candidates:
             _require_channels(candidate, self.pool.modalities)
             network = build_network(candidate.network, candidate.arguments)
@@ -113,7 +114,13 @@ class BankRun(TrainingRun):
 def _start(network: nn.Module, candidate: CandidateConfig, initial: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Load what `initial` has for `candidate`: all weights of its own, else what fits of the one that it starts as."""
     if candidate.name in initial:
-        network.load_state_dict(refitted(network, initial[candidate.name]))
+        try:
+            network.load_state_dict(refitted(network, initial[candidate.name]))
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{candidate.name} cannot go on from weights of that name, which are of another network: expected "
+                f"{candidate.network} with {candidate.arguments}. Change the configuration, or start from others."
+            ) from error
     elif candidate.starts_as is not None:
         if candidate.starts_as not in initial:
             raise TrainingError(
@@ -131,4 +138,13 @@ def _require_channels(candidate: CandidateConfig, modalities: int) -> None:
         raise TrainingError(
             f"{candidate.name} has in_channels {channels}, but sees {modalities} modalities of "
             f"{seen // modalities} slices: expected in_channels {seen}."
+        )
+
+
+def _require_classes(regions: Sequence[Sequence[int]], classes: int) -> None:
+    wrong = [index for region in regions for index in region if not 0 < index < classes]
+    if wrong or not all(regions):
+        raise TrainingError(
+            f"regions {list(map(list, regions))}: expected class indices from 1 to {classes - 1} (not the values that "
+            "labels have in files), at least one a region."
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from DynamicSegLib.bank import Candidate
 from DynamicSegLib.errors import TrainingError
@@ -79,16 +80,15 @@ def fitting_weights(network: nn.Module, state: Mapping[str, Tensor], where: str)
 def refitted(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`state` for a `network` that sees more or fewer neighbouring slices than the one it is of.
 
-    What it sees anew it does not heed at first; what it does not see any more it does without.
+    Only its first convolution differs: what it sees anew it does not heed at first, what it does not see any more it
+    does without.
     """
-    own, fitted = network.state_dict(), dict(state)
-    for name, tensor in state.items():
-        wanted = own[name].shape if name in own else tensor.shape
-        if tensor.ndim == len(wanted) == 4 and (wanted[0], *wanted[2:]) == (tensor.shape[0], *tensor.shape[2:]):
-            further = max(0, wanted[1] - tensor.shape[1])
-            zeros = tensor.new_zeros(wanted[0], further, *wanted[2:])
-            fitted[name] = torch.cat([tensor[:, : wanted[1]], zeros], dim=1)
-    return fitted
+    first, weights = next((name, tensor) for name, tensor in network.state_dict().items() if tensor.ndim == 4)
+    if first not in state or state[first].ndim != 4:
+        return dict(state)
+    further = max(0, weights.shape[1] - state[first].shape[1])
+    # Zeros behind the last channel, or a cut there: the slice itself comes first.
+    return {**state, first: functional.pad(state[first], (0, 0, 0, 0, 0, further))[:, : weights.shape[1]]}
 
 
 def plain_weights(

@@ -33,12 +33,8 @@ class SegmentationLoss(nn.Module):
         share = logits.softmax(dim=1)
         regions = self.regions or [[index] for index in range(1, share.shape[1])]
         found = torch.stack([share[:, region].sum(dim=1) for region in regions], dim=1)
-        truth = torch.stack([_any(classes, region) for region in regions], dim=1)
-        loss: Tensor = self.dice(found, truth)
+        truth = torch.stack([torch.isin(classes, classes.new_tensor(region)) for region in regions], dim=1)
+        loss: Tensor = self.dice(found, truth.float())
         if self.cross_entropy > 0:
             loss = loss + self.cross_entropy * nn.functional.cross_entropy(logits, classes)
         return loss
-
-
-def _any(classes: Tensor, region: Sequence[int]) -> Tensor:
-    return sum((classes == index for index in region[1:]), classes == region[0]).to(torch.float32)

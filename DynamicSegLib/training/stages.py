@@ -46,7 +46,7 @@ Report = Callable[[str], None]
 def train_bank(config: BankConfig, device: torch.device, bundle: str | None = None) -> None:
     """Train a bank and leave its weights in `config.output`. `bundle`: start from this bundle's candidates."""
     processes = join_processes(device)
-    run = BankRun(config, device, None if bundle is None else candidate_states(load_bundle(bundle).bank), processes)
+    run = BankRun(config, device, None if bundle is None else _states_for(config, bundle), processes)
     states = run.train()
     if processes.first:
         export_bank(config.output, config.candidates, states, run.pool.modalities)
@@ -196,6 +196,17 @@ def _caches(data: DataConfig) -> dict[Path, list[str]]:
 def candidate_states(bank: Bank) -> dict[str, Mapping[str, Tensor]]:
     """Weights by candidate name, for a run that starts from them."""
     return {c.name: load_weights(c.weights) for c in bank.candidates if c.weights is not None}
+
+
+def _states_for(config: BankConfig, bundle: str) -> dict[str, Mapping[str, Tensor]]:
+    states = candidate_states(load_bundle(bundle).bank)
+    wanted = {name for each in config.candidates for name in (each.name, each.starts_as) if name is not None}
+    if not wanted & set(states):
+        raise TrainingError(
+            f"Bundle {bundle!r} has {', '.join(states)}, but none of {', '.join(sorted(wanted))} to start from: name a "
+            "bundle that has, or leave out --from."
+        )
+    return states
 
 
 def _router_state(name: str) -> Mapping[str, Tensor]:

@@ -165,6 +165,20 @@ def test_a_network_that_sees_more_starts_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, back[name]) for name, tensor in before.state_dict().items())
 
 
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    other = build_network("unet2d", {"in_channels": 2, "out_channels": 3, "base": 8}).state_dict()
+    with pytest.raises(TrainingError, match=r"L cannot go on from weights .* expected unet2d with .*'base': 6"):
+        BankRun(config_of(tmp_path), CPU, {"L": other})
+
+
+@pytest.mark.parametrize("regions", [((1, 2, 4), (4,)), ((0, 1),), ((1,), ())])
+def test_regions_are_of_classes_not_of_label_values(tmp_path: Path, regions: tuple[tuple[int, ...], ...]) -> None:
+    tiny_cache(tmp_path)
+    with pytest.raises(TrainingError, match="expected class indices from 1 to 2"):
+        BankRun(config_of(tmp_path, regions=regions), CPU)
+
+
 def test_a_candidate_that_cannot_start_as_another_says_why(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     arguments = {"in_channels": 2, "out_channels": 3, "base": 4}

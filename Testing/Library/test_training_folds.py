@@ -135,6 +135,20 @@ def test_each_candidate_may_be_trained_alone(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "fold0" / "bank-S" / "S.safetensors".lower()).is_file()
 
 
+def note_first_weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """The first layer's weights that each candidate is trained from, by name, as trainings start."""
+    started: dict[str, torch.Tensor] = {}
+    original = bank_run.BankRun.train
+
+    def note(run: bank_run.BankRun) -> object:
+        for name, learner in run.learners.items():
+            started[name] = learner.network.state_dict()["encoder.stem.weight"].clone()
+        return original(run)
+
+    monkeypatch.setattr(bank_run.BankRun, "train", note)
+    return started
+
+
 def test_finished_banks_of_an_earlier_cross_validation_serve_and_are_left_alone(tmp_path: Path) -> None:
     config = replace(read_config(write_configs(tmp_path), FoldsConfig), joint=False)
     first = CrossValidation(config, CPU, lambda text: None)
@@ -157,15 +171,7 @@ def test_a_candidate_that_sees_other_neighbours_goes_on_from_an_earlier_cross_va
     first = CrossValidation(config, CPU, lambda text: None)
     small, large = first.bank_config.candidates
     before = {c.name: load_weights(c.weights)["encoder.stem.weight"] for c in first.bank(0).candidates if c.weights}
-    started: dict[str, torch.Tensor] = {}
-    original = bank_run.BankRun.train
-
-    def note(run: bank_run.BankRun) -> object:
-        for name, learner in run.learners.items():
-            started[name] = learner.network.state_dict()["encoder.stem.weight"].clone()
-        return original(run)
-
-    monkeypatch.setattr(bank_run.BankRun, "train", note)
+    started = note_first_weights(monkeypatch)
     later = CrossValidation(replace(config, output=tmp_path / "later", earlier=config.output), CPU, lambda text: None)
     aware = replace(large, arguments={**large.arguments, "in_channels": 6}, neighbours_mm=(-1.0, 1.0))
     later.bank_config = replace(later.bank_config, candidates=(small, aware))
@@ -178,15 +184,7 @@ def test_a_candidate_that_sees_other_neighbours_goes_on_from_an_earlier_cross_va
 def test_a_candidate_trained_alone_starts_as_an_earlier_one_of_its_fold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: dict[str, torch.Tensor] = {}
-    original = bank_run.BankRun.train
-
-    def note(run: bank_run.BankRun) -> object:
-        for name, learner in run.learners.items():
-            started[name] = learner.network.state_dict()["encoder.stem.weight"].clone()
-        return original(run)
-
-    monkeypatch.setattr(bank_run.BankRun, "train", note)
+    started = note_first_weights(monkeypatch)
     run = CrossValidation(
         replace(read_config(write_configs(tmp_path), FoldsConfig), joint=False), CPU, lambda text: None
     )

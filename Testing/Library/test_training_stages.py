@@ -15,6 +15,7 @@ from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.study import InputSpec
 from DynamicSegLib.training import stages
 from DynamicSegLib.training.bank_run import BankRun
+from DynamicSegLib.training.config import CandidateConfig
 from DynamicSegLib.training.export import read_bank
 from DynamicSegLib.training.guards import clear_memory_errors
 from DynamicSegLib.weights import Storage, load_weights
@@ -50,6 +51,16 @@ def test_fine_tuning_starts_from_the_bundles_weights(tmp_path: Path) -> None:
         assert before.weights is not None and after.weights is not None
         old, new = load_weights(before.weights), load_weights(after.weights)
         assert all(torch.equal(value, new[name]) for name, value in old.items())
+
+
+def test_a_bundle_with_none_of_the_candidates_is_refused_and_names_its_own(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    bundle = write_tiny_bundle(tmp_path)
+    other = CandidateConfig("X", "unet2d", {"in_channels": 2, "out_channels": 3, "base": 4})
+    with pytest.raises(TrainingError, match="has S, L, but none of X to start from"):
+        stages.train_bank(config_of(tmp_path, candidates=(other,)), CPU, str(bundle.folder))
+    as_another = replace(other, starts_as="S")
+    stages.train_bank(config_of(tmp_path, candidates=(as_another,), steps=0), CPU, str(bundle.folder))
 
 
 def test_a_bundle_without_router_cannot_start_a_decision_network(tmp_path: Path) -> None:
