@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import write_bundle
+from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.methods import med_danet_v2, mutualnet
 from DynamicSegLib.methods.med_danet import build_decision_network
 from DynamicSegLib.networks.bit_selector import spatial_gradient
@@ -34,20 +35,21 @@ def tiny_study() -> Study:
     return build_study(head_images(), describe_tiny_bundle().input)
 
 
-def head_slices() -> NDArray[np.float32]:
-    """Slices of the small head with brain on them, float32 `[slice, modality, row, column]`."""
-    return np.ascontiguousarray(tiny_study().volumes[:, 2:10].swapaxes(0, 1))
+def head_slices(context: Context = ALONE) -> NDArray[np.float32]:
+    """Slices of the small head with brain on them, float32 `[slice, channel, row, column]`; see `Context`."""
+    study = tiny_study()
+    return context.gather(study.volumes, range(2, 10), study.spacing_mm[0])
 
 
-def write_tiny_v2_bundle(folder: Path, name: str = "v2-tiny") -> Bundle:
+def write_tiny_v2_bundle(folder: Path, name: str = "v2-tiny", context: Context = ALONE) -> Bundle:
     """Write `<folder>/<name>`: crop 16 and whole; selectors that divide the small head's slices by bits.
 
     The decision network believes in tumour everywhere, and more in whole slices.
     """
     torch.manual_seed(0)
-    candidates = med_danet_v2.candidates((CROP,), width=4)
-    network = DynamicNetwork(0, (CROP,), width=4)
-    slices = torch.from_numpy(head_slices())
+    candidates = med_danet_v2.candidates((CROP,), context=context, width=4)
+    slices = torch.from_numpy(head_slices(context))
+    network = DynamicNetwork(0, (CROP,), in_channels=slices.shape[1], width=4)
     network.train()
     with torch.no_grad():
         for module in network.segmentation.modules():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from DynamicSegLib.bank import SKIP, Bank, Candidate
 from DynamicSegLib.bundle import Bundle, RouterSpec, checksum_of
+from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.methods.glioma import INPUT, LABELS, REGIONS
@@ -41,8 +42,9 @@ def candidates(
     crops: tuple[int, ...] = CROPS,
     bits: Sequence[int | Sequence[int]] = BITS,
     base: str = "unet2d",
-    in_channels: int = len(INPUT.modalities),
+    modalities: int = len(INPUT.modalities),
     out_channels: int = len(LABELS) + 1,
+    context: Context = ALONE,
     **arguments: float,
 ) -> tuple[Candidate, ...]:
     """A policy space as candidates without weights, cheapest first: `crop<size>` for each size, then `whole`.
@@ -51,15 +53,17 @@ def candidates(
     ----------
     crops: crop sizes in pixels, ascending multiples of 8; none for the ablation without spatial choice.
     bits: the bit space, or one for each stage; (32,) for the ablation without quantisation.
+    modalities: of one slice.
     base, arguments: the base network and what it takes (`width`, `layers`, `size`, `dropout`), see `networks.staged`.
 
     Source: Med-DANet V2, Table 3 (policy space, bit space, base networks).
     """
     spaces = [each if isinstance(each, int) else list(each) for each in bits]
     common: dict[str, object] = {"crops": list(crops), "bits": spaces, "base": base}
-    common |= {"in_channels": in_channels, "out_channels": out_channels, **arguments}
+    common |= {"in_channels": modalities * context.planes, "out_channels": out_channels, **arguments}
     return tuple(
-        Candidate(f"crop{size}" if size else "whole", NETWORK, {"crop": size, **common}) for size in (*crops, 0)
+        Candidate(f"crop{size}" if size else "whole", NETWORK, {"crop": size, **common}, context=context)
+        for size in (*crops, 0)
     )
 
 
@@ -139,8 +143,8 @@ def cost_parts(bundle: Bundle, size: tuple[int, int], option: int) -> dict[str, 
     network, crop = network_of(bundle), crop_of(bundle, option)
     cropped = bool(crop) and crop < min(size)
     if cropped and network.position is not None:
-        parts["position network"] = count(network.position, (1, bundle.bank.channels, *size))
-    parts |= _segmentation_parts(network, bundle.bank.channels, (crop, crop) if cropped else size)
+        parts["position network"] = count(network.position, (1, bundle.bank.channels_of(option), *size))
+    parts |= _segmentation_parts(network, bundle.bank.channels_of(option), (crop, crop) if cropped else size)
     known = sum((part for name, part in parts.items() if name != "policy network"), Cost())
     whole = candidate.cost(size, bundle.bank.channels)
     parts["decoder"] = Cost(

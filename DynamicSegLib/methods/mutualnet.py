@@ -17,6 +17,7 @@ from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.budget import Budget, Unit
 from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
+from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
@@ -41,16 +42,23 @@ _PRIOR_AREA = 1000.0
 _TIE_BREAK = 1e-3
 
 
-def candidate(width: float, resolution: int | None, in_channels: int, out_channels: int, base: int = 16) -> Candidate:
-    """One configuration of the slimmable UNet as a candidate, without weights."""
+def candidate(
+    width: float,
+    resolution: int | None,
+    modalities: int,
+    out_channels: int,
+    base: int = 16,
+    context: Context = ALONE,
+) -> Candidate:
+    """One configuration of the slimmable UNet as a candidate, without weights. `modalities`: of one slice."""
     arguments = {
-        "in_channels": in_channels,
+        "in_channels": modalities * context.planes,
         "out_channels": out_channels,
         "base": base,
         "width": width,
         "resolution": resolution,
     }
-    return Candidate(f"{width:.2f}x-{resolution or 'whole'}", NETWORK, arguments)
+    return Candidate(f"{width:.2f}x-{resolution or 'whole'}", NETWORK, arguments, context=context)
 
 
 def reference_bundle(size: int = 240) -> Bundle:

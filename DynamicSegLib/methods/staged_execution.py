@@ -118,7 +118,8 @@ class DynamicExecution:
 
     def _pieces(self, crop: int) -> Pieces:
         """The network's pieces, compiled for the sizes that an option with this crop size has."""
-        channels, tile, cropped = self.bundle.bank.channels, self._tile(crop), self._is_cropped(crop)
+        # All options are one network, so that they see alike.
+        channels, tile, cropped = self.bundle.bank.channels_of(1), self._tile(crop), self._is_cropped(crop)
         start, whole = (1, channels, *tile), (1, channels, *self._limit)
         return Pieces(
             self._kernel("position", whole) if cropped else None,

@@ -1,6 +1,6 @@
 """Joint training of a bank: every step all candidates see the same batch and learn from the mean of their losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.training.config import BankConfig, CandidateConfig
 from DynamicSegLib.training.distribution import Processes
 from DynamicSegLib.training.fold_runs import fitting_weights, refitted
-from DynamicSegLib.training.losses import SegmentationLoss
+from DynamicSegLib.training.losses import SegmentationLoss, require_classes
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
 
@@ -37,7 +37,7 @@ class BankRun(TrainingRun):
     ) -> None:
         super().__init__(config, device, processes)
         self.config = config
-        _require_classes(config.regions, self.pool.cases[0].record.classes)
+        require_classes(config.regions, self.pool.cases[0].record.classes)
         for candidate in config.candidates:
             _require_channels(candidate, self.pool.modalities)
             network = build_network(candidate.network, candidate.arguments)
@@ -138,13 +138,4 @@ def _require_channels(candidate: CandidateConfig, modalities: int) -> None:
         raise TrainingError(
             f"{candidate.name} has in_channels {channels}, but sees {modalities} modalities of "
             f"{seen // modalities} slices: expected in_channels {seen}."
-        )
-
-
-def _require_classes(regions: Sequence[Sequence[int]], classes: int) -> None:
-    wrong = [index for region in regions for index in region if not 0 < index < classes]
-    if wrong or not all(regions):
-        raise TrainingError(
-            f"regions {list(map(list, regions))}: expected class indices from 1 to {classes - 1} (not the values that "
-            "labels have in files), at least one a region."
         )

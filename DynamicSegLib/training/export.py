@@ -1,7 +1,7 @@
 """What a bank run leaves behind: one safetensors file a candidate and `bank.json`, and the way back from them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -21,19 +21,27 @@ def export_bank(
 ) -> None:
     """Write the weights of a run, float32, and what they belong to."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for candidate in candidates:
-        file = f"{candidate.name.lower()}.safetensors"
-        save_weights(folder / file, states[candidate.name], Storage.FLOAT32)
-        rows.append(
-            {
-                "name": candidate.name,
-                "network": candidate.network,
-                "arguments": candidate.arguments,
-                "neighbours_mm": candidate.neighbours_mm,
-                "weights": file,
-            }
-        )
+    finished = []
+    for each in candidates:
+        file = folder / f"{each.name.lower()}.safetensors"
+        save_weights(file, states[each.name], Storage.FLOAT32)
+        finished.append(Candidate(each.name, each.network, each.arguments, file, context=Context(each.neighbours_mm)))
+    write_bank(folder, finished, channels)
+
+
+def write_bank(folder: Path, candidates: Iterable[Candidate], channels: int) -> None:
+    """Write what the weights in a folder belong to, as `read_bank` reads it; each candidate names its file."""
+    rows = [
+        {
+            "name": each.name,
+            "network": each.network,
+            "arguments": dict(each.arguments),
+            "neighbours_mm": each.context.neighbours_mm,
+            "weights": each.weights.name,
+        }
+        for each in candidates
+        if each.weights is not None
+    ]
     write_text_whole(folder / BANK_FILE, json.dumps({"channels": channels, "candidates": rows}, indent=2) + "\n")
 
 

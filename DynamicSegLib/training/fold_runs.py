@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from DynamicSegLib.bank import Candidate
 from DynamicSegLib.errors import TrainingError
-from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.training.config import DataConfig
 from DynamicSegLib.training.export import BANK_FILE, read_bank
 from DynamicSegLib.training.sources import chosen_cases
@@ -96,7 +94,7 @@ def plain_weights(
 ) -> Mapping[str, Tensor]:
     """Weights of the candidate that is `network` of the same `base` (and `layers`), to start another network from.
 
-    One that sees neighbouring slices gives what it has for the slice alone.
+    Which neighbouring slices it sees does not matter; see `refitted`.
 
     Raises
     ------
@@ -107,17 +105,8 @@ def plain_weights(
         own = {**_UNET_DEFAULTS, **candidate.arguments}
         if candidate.network == network and all(own[key] == value for key, value in wanted.items()):
             assert isinstance(candidate.weights, Path)
-            return _of_slices_alone(candidate, load_weights(candidate.weights))
+            return load_weights(candidate.weights)
     raise TrainingError(f"{where} has no {network} with {wanted} to start from.")
-
-
-def _of_slices_alone(candidate: Candidate, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    if not candidate.context.neighbours_mm:
-        return state
-    channels = candidate.arguments["in_channels"] // candidate.context.planes
-    with torch.device("meta"):
-        alone = build_network(candidate.network, {**candidate.arguments, "in_channels": channels})
-    return refitted(alone, state)
 
 
 def start_of_fold(

@@ -76,7 +76,7 @@ class MutualConfig(RunConfig):
     keep: configurations to export; all widths at all resolutions (up to `width`) where empty.
     size: training size in pixels (row, column), divisible by 8.
     recalibration_slices: slices from which each exported configuration's norm statistics are gathered.
-    cross_entropy: as in `config.BankConfig`.
+    cross_entropy, regions: as in `config.BankConfig`. neighbours_mm: as in `config.CandidateConfig`.
     """
 
     task: str = "glioma"
@@ -93,6 +93,8 @@ class MutualConfig(RunConfig):
     batch: int = 16
     optimiser: MutualOptimiserConfig = field(default_factory=MutualOptimiserConfig)
     cross_entropy: float = 0.0
+    regions: tuple[tuple[int, ...], ...] = ()
+    neighbours_mm: tuple[float, ...] = ()
     recalibration_slices: int = 512
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """The training run of the slimmable UNet, and what it leaves behind: one weights file for all its configurations."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from DynamicSegLib.bank import Candidate
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
-from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.mutualnet import candidate
 from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.networks.slimmable_network import Slimmable, part_of, recalibrate
 from DynamicSegLib.networks.slimmable_unet import slimmable_unet2d
 from DynamicSegLib.training.distribution import Processes
-from DynamicSegLib.training.export import BANK_FILE, read_bank
-from DynamicSegLib.training.losses import SegmentationLoss
+from DynamicSegLib.training.export import read_bank, write_bank
+from DynamicSegLib.training.fold_runs import refitted
+from DynamicSegLib.training.losses import SegmentationLoss, require_classes
 from DynamicSegLib.training.mutual_config import MutualConfig, Optimiser
 from DynamicSegLib.training.mutual_learning import draw_students, learn_mutually
 from DynamicSegLib.training.run import Learner, TrainingRun
@@ -32,7 +33,8 @@ class MutualRun(TrainingRun):
 
     Parameters
     ----------
-    initial: weights of the slimmable network to start from (a shared state); random where None.
+    initial: weights of the slimmable network to start from (a shared state), which may see other neighbouring slices;
+        random where None.
 
     Source: MutualNet (ECCV 2020).
     """
@@ -47,20 +49,27 @@ class MutualRun(TrainingRun):
         super().__init__(config, device, processes)
         self.config = config
         self.classes = self.pool.cases[0].record.classes
-        self.network = slimmable_unet2d(self.pool.modalities, self.classes, config.base, config.dropout)
+        require_classes(config.regions, self.classes)
+        channels = self.pool.modalities * self.context.planes
+        self.network = slimmable_unet2d(channels, self.classes, config.base, config.dropout)
         if initial is not None:
-            self.network.load_shared(initial)
+            self.network.load_shared(refitted(self.network, initial))
         self.network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimiser = _optimiser(config, self.network)
         self.learner = Learner(self.network, self.optimiser, config.average)
         self.learners["slimmable"] = self.learner
-        self.loss = SegmentationLoss(config.cross_entropy)
+        self.loss = SegmentationLoss(config.cross_entropy, config.regions)
         self.resume()
 
     def train(self) -> Slimmable:
         """Run to the end of the schedule. Returns the network to export, its norms recalibrated."""
         self.to_the_end()
         return self._finished()
+
+    @property
+    def context(self) -> Context:
+        """See `TrainingRun`."""
+        return Context(self.config.neighbours_mm)
 
     def rate(self, step: int) -> float:
         """See `TrainingRun`."""
@@ -106,16 +115,17 @@ class MutualRun(TrainingRun):
 
 
 def export_mutual(
-    config: MutualConfig, network: Slimmable, in_channels: int, classes: int, size: tuple[int, int]
+    config: MutualConfig, network: Slimmable, modalities: int, classes: int, size: tuple[int, int]
 ) -> None:
     """Write the weights, float32, once, and `bank.json`, whose candidates (cheapest first) all name that file.
 
     What `export.read_bank` reads, so that measuring, the decision network and the bundle work as for any bank.
     `size`: the working in-plane size (rows, columns), by which the candidates' costs are compared.
     """
-    candidates = [candidate(c.width, c.resolution, in_channels, classes, config.base) for c in config.exported]
-    candidates.sort(key=lambda each: each.cost(size, in_channels).macs)
-    _write_bank(config.output, candidates, in_channels, network.shared_state(config.exported))
+    context = Context(config.neighbours_mm)
+    candidates = [candidate(c.width, c.resolution, modalities, classes, config.base, context) for c in config.exported]
+    candidates.sort(key=lambda each: each.cost(size, modalities).macs)
+    _export(config.output, candidates, modalities, network.shared_state(config.exported))
 
 
 def export_part(source: Path, folder: Path, names: Collection[str]) -> None:
@@ -126,17 +136,13 @@ def export_part(source: Path, folder: Path, names: Collection[str]) -> None:
         raise TrainingError(
             f"{source} lacks some of the configurations {', '.join(names)}: it was exported without them."
         )
-    _write_bank(folder, chosen, bank.channels, part_of(load_weights(source / WEIGHTS_FILE), names))
+    _export(folder, chosen, bank.channels, part_of(load_weights(source / WEIGHTS_FILE), names))
 
 
-def _write_bank(folder: Path, candidates: Sequence[Candidate], channels: int, state: Mapping[str, Tensor]) -> None:
+def _export(folder: Path, candidates: Sequence[Candidate], channels: int, state: Mapping[str, Tensor]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(folder / WEIGHTS_FILE, state, Storage.FLOAT32)
-    rows = [
-        {"name": c.name, "network": c.network, "arguments": dict(c.arguments), "weights": WEIGHTS_FILE}
-        for c in candidates
-    ]
-    write_text_whole(folder / BANK_FILE, json.dumps({"channels": channels, "candidates": rows}, indent=2) + "\n")
+    write_bank(folder, [replace(each, weights=folder / WEIGHTS_FILE) for each in candidates], channels)
 
 
 def _optimiser(config: MutualConfig, network: Slimmable) -> torch.optim.Optimizer:

@@ -90,7 +90,8 @@ def _times(bank: Bank, size: tuple[int, int], config: QueryTableConfig, device: 
         return known
     backend = choose_backend(config.backend, str(device))
     return {
-        candidate.name: milliseconds_a_slice(candidate, bank.channels, size, backend) for candidate in bank.candidates
+        candidate.name: milliseconds_a_slice(candidate, bank.channels_of(option), size, backend)
+        for option, candidate in enumerate(bank.candidates, start=1)
     }
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from DynamicSegLib.bank import Candidate
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.registry import build_network
@@ -36,11 +38,13 @@ class PositionRun(TrainingRun):
     def __init__(self, config: PositionConfig, device: torch.device) -> None:
         if config.output.resolve() == config.bank.resolve():
             raise TrainingError(f"output: {config.output} is the bank's own folder: choose another one.")
-        self.bank_weights, network = _network(config)
+        candidate = read_bank(config.bank).candidates[-1]
+        self.bank_weights, network = _network(config, candidate)
         if max(network.crops) > min(config.size):
             raise TrainingError(f"size: {config.size} does not hold the bank's crops of {max(network.crops)} pixels.")
         super().__init__(config, device)
         self.config = config
+        self._context = candidate.context
         self.crops, position = network.crops, network.position
         assert position is not None
         self.position = position.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -55,6 +59,11 @@ class PositionRun(TrainingRun):
         self.to_the_end()
         trained = {_PREFIX + name: value for name, value in self.learner.weights.items()}
         return {**self.bank_weights, **trained}
+
+    @property
+    def context(self) -> Context:
+        """See `TrainingRun`; what the bank's network sees."""
+        return self._context
 
     def rate(self, step: int) -> float:
         """See `TrainingRun`."""
@@ -81,9 +90,8 @@ def train_position(config: PositionConfig, device: torch.device) -> None:
         shutil.copyfile(config.bank / name, config.output / name)
 
 
-def _network(config: PositionConfig) -> tuple[Mapping[str, Tensor], DynamicNetwork]:
+def _network(config: PositionConfig, candidate: Candidate) -> tuple[Mapping[str, Tensor], DynamicNetwork]:
     """The bank's weights and its network with these."""
-    candidate = read_bank(config.bank).candidates[-1]
     network = build_network(candidate.network, candidate.arguments)
     if not isinstance(network, DynamicNetwork) or network.position is None:
         raise TrainingError(f"bank: {config.bank} holds no network with crop positions; give a folder of `train v2`.")

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.stage_by_stage import STAGES, Spaces, choices
 from DynamicSegLib.training.cache import CachedCase
@@ -21,10 +22,10 @@ _SELECTOR = "segmentation.selectors."
 
 
 @torch.no_grad()
-def chosen_bits(network: DynamicNetwork, cases: Iterable[CachedCase]) -> NDArray[np.int64]:
+def chosen_bits(network: DynamicNetwork, cases: Iterable[CachedCase], context: Context = ALONE) -> NDArray[np.int64]:
     """The bits that slices with foreground take, at every crop size around it and whole, int64 `[n, stage]`.
 
-    Up to eight slices a case, evenly spaced. The network is left in evaluation mode.
+    Up to eight slices a case, evenly spaced. The network, which sees `context`, is left in evaluation mode.
     """
     network.eval()
     device = next(network.parameters()).device
@@ -34,7 +35,7 @@ def chosen_bits(network: DynamicNetwork, cases: Iterable[CachedCase]) -> NDArray
         places = np.flatnonzero(labels.any(axis=(1, 2)))
         places = places[np.unique(np.linspace(0, len(places) - 1, _SLICES_A_CASE).round().astype(int))]
         for place in places:
-            x = torch.from_numpy(volumes[None, :, place]).to(device)
+            x = torch.from_numpy(context.gather(volumes, [place], case.record.spacing_mm[0])).to(device)
             centre = foreground_centre(torch.from_numpy(labels[None, place].astype(np.int64)).to(device))
             for crop in (*network.crops, 0):
                 _, bits = network.dense(x, crop if crop < min(x.shape[-2:]) else 0, centre)

@@ -80,6 +80,8 @@ class V2Config(RunConfig):
     temperature: of the Gumbel softmax.
     fix_bits: a stage has no choice any more after training where its selector takes the same bits for at least this
         share of slices; None keeps every selector, as the paper does. Each choice that is left costs time when run.
+    cross_entropy, regions: as in `config.BankConfig`. neighbours_mm: as in `config.CandidateConfig`; the policy network
+        sees the slice alone.
     """
 
     task: str = "glioma"
@@ -102,6 +104,8 @@ class V2Config(RunConfig):
     size: tuple[int, int] = (128, 128)
     optimiser: OptimiserConfig = _OPTIMISER
     cross_entropy: float = 0.0
+    regions: tuple[tuple[int, ...], ...] = ()
+    neighbours_mm: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fix_bits is not None and not 0.5 < self.fix_bits <= 1:

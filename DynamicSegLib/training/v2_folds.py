@@ -128,7 +128,15 @@ class V2Folds:
     def _as_bank(self, variant: str) -> FoldsConfig:
         """The cross-validation of any bank: the banks are there already, so nothing of `bank` is trained."""
         bank = read_bank(self.trained(variant, self.folds.held_out[0]))
-        rows = [{"name": c.name, "network": c.network, "arguments": dict(c.arguments)} for c in bank.candidates]
+        rows = [
+            {
+                "name": c.name,
+                "network": c.network,
+                "arguments": dict(c.arguments),
+                "neighbours_mm": list(c.context.neighbours_mm),
+            }
+            for c in bank.candidates
+        ]
         data = {"cache": str(self.config.cache), "cases": str(self.config.cases)}
         content = {"output": "unused", "data": data, "candidates": rows, "steps": 1}
         described = self._root(variant) / "bank.yaml"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cleaning import clean
+from DynamicSegLib.context import ALONE
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.evaluation.metrics import score_volume
 from DynamicSegLib.methods.med_danet import make_router
@@ -47,40 +48,39 @@ class CaseRunner:
         self.looked = Cost() if bundle.router is None else router_cost(bundle, size)
         self.execution = DynamicExecution(bundle, backend, size, "whole")
 
-    def run(self, slices: NDArray[np.float32]) -> tuple[NDArray[np.uint8], list[Cost]]:
-        """Classes uint8 `[slice, row, column]` and what each slice cost. `slices`: `[slice, modality, row, column]`."""
-        options = self._choice(slices)
-        classes = np.zeros((len(slices), *slices.shape[2:]), np.uint8)
-        costs = [self.looked] * len(slices)
+    def run(self, volumes: NDArray[np.float32], spacing_mm: float) -> tuple[NDArray[np.uint8], list[Cost]]:
+        """Classes uint8 `[slice, row, column]` and what each slice cost.
+
+        volumes: float32 `[modality, slice, row, column]`. spacing_mm: distance of slices.
+        """
+        options = self._choice(volumes)
+        classes = np.zeros(volumes.shape[1:], np.uint8)
+        costs = [self.looked] * len(classes)
         for option in range(1, len(self.bundle.bank.options)):
             places = np.flatnonzero(options == option)
             for first in range(0, len(places), _BATCH):
                 batch = places[first : first + _BATCH]
-                outcome = self.execution.run(option, slices[batch])
+                outcome = self.execution.run(option, self.bundle.bank.seen(option, volumes, batch, spacing_mm))
                 classes[batch] = outcome.classes
                 for place, cost in zip(batch, outcome.costs, strict=True):
                     costs[place] = self.looked + cost
         return classes, costs
 
-    def _choice(self, slices: NDArray[np.float32]) -> NDArray[np.int64]:
+    def _choice(self, volumes: NDArray[np.float32]) -> NDArray[np.int64]:
+        count = volumes.shape[1]
         if self.router is None:
-            return np.full(len(slices), len(self.bundle.bank.candidates), np.int64)
-        parts = [self.router.predict(slices[first : first + _BATCH]).choice for first in range(0, len(slices), _BATCH)]
-        return np.concatenate(parts)
-
-
-def slices_of(case: CachedCase) -> NDArray[np.float32]:
-    """All slices of a case, float32 `[slice, modality, row, column]`."""
-    return np.ascontiguousarray(case.volumes().swapaxes(0, 1))
+            return np.full(count, len(self.bundle.bank.candidates), np.int64)
+        batches = (range(first, min(first + _BATCH, count)) for first in range(0, count, _BATCH))
+        return np.concatenate([self.router.predict(ALONE.gather(volumes, batch, 1.0)).choice for batch in batches])
 
 
 def judge(bundle: Bundle, case: CachedCase, task: Task, backend: Backend) -> CaseFigures:
     """Run and score one case, its labels cleaned as the bundle says."""
-    slices = slices_of(case)
-    classes, costs = CaseRunner(bundle, backend, (slices.shape[2], slices.shape[3])).run(slices)
+    volumes, spacing_mm = case.volumes(), case.record.spacing_mm
+    classes, costs = CaseRunner(bundle, backend, volumes.shape[2:]).run(volumes, spacing_mm[0])
     cleaning = None if bundle.cleaning is None else bundle.cleaning.renumbered(task.class_of_value)
-    classes = clean(classes, case.record.spacing_mm, cleaning)
-    scores = score_volume(classes, case.classes(), class_structures(task), case.record.spacing_mm)
+    classes = clean(classes, spacing_mm, cleaning)
+    scores = score_volume(classes, case.classes(), class_structures(task), spacing_mm)
     return CaseFigures(
         case.record.case,
         {name: score.dice for name, score in scores.items()},
@@ -91,15 +91,15 @@ def judge(bundle: Bundle, case: CachedCase, task: Task, backend: Backend) -> Cas
 
 def milliseconds_a_slice(bundle: Bundle, case: CachedCase, backend: Backend) -> float:
     """Best of several runs of a case, routing included, after one that compiles and warms up."""
-    slices = slices_of(case)
-    runner = CaseRunner(bundle, backend, (slices.shape[2], slices.shape[3]))
-    runner.run(slices)
+    volumes, spacing_mm = case.volumes(), case.record.spacing_mm[0]
+    runner = CaseRunner(bundle, backend, volumes.shape[2:])
+    runner.run(volumes, spacing_mm)
     times = []
     for _ in range(_RUNS):
         started = time.perf_counter()
-        runner.run(slices)
+        runner.run(volumes, spacing_mm)
         times.append(time.perf_counter() - started)
-    return 1000 * min(times) / len(slices)
+    return 1000 * min(times) / volumes.shape[1]
 
 
 def table_markdown(figures: Mapping[str, Sequence[CaseFigures]], times: Mapping[str, float], where: str) -> str:

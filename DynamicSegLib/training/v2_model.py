@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.bundle import Bundle, RouterSpec
+from DynamicSegLib.context import Context
 from DynamicSegLib.cost import FLOAT_BITS
 from DynamicSegLib.methods.med_danet_v2 import METHOD, candidates, cost_parts
 from DynamicSegLib.networks.decision import DecisionNetwork, DecisionOutput
 from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.registry import build_network
 from DynamicSegLib.networks.stage_by_stage import Spaces
-from DynamicSegLib.training.losses import SegmentationLoss
+from DynamicSegLib.training.losses import RegionDice, SegmentationLoss
 from DynamicSegLib.training.task import Task
 from DynamicSegLib.training.v2_config import V2Config
 
@@ -34,18 +35,21 @@ class Options(NamedTuple):
 
 
 class V2Model(nn.Module):
-    """Policy network and dynamic network, run as a phase asks."""
+    """Policy network and dynamic network, run as a phase asks.
 
-    def __init__(self, policy: DecisionNetwork, network: DynamicNetwork) -> None:
+    modalities: channels that the policy network sees, the first ones: those of the slice itself.
+    """
+
+    def __init__(self, policy: DecisionNetwork, network: DynamicNetwork, modalities: int) -> None:
         super().__init__()
-        self.policy, self.network = policy, network
+        self.policy, self.network, self.modalities = policy, network, modalities
 
     def forward(self, images: Tensor, guide: Tensor, phase: int, choosing: bool) -> Options:
         """Every option on every slice.
 
         Parameters
         ----------
-        images: float `[n, modality, row, column]`.
+        images: float `[n, channel, row, column]`, channels as in `Context`.
         guide: float `[n, 2]`, where crops lie in the first phase, in which there is no position network yet.
         choosing: whether there is a choice for the policy network.
 
@@ -66,7 +70,8 @@ class V2Model(nn.Module):
             result = network.dense(images, crop, centre, quantised=phase > 1)
             logits.append(result[0].float())
             bits.append(result[1])
-        return Options(logits, bits, self.policy(images) if choosing and phase != 2 else None, centres)
+        policy = self.policy(images[:, : self.modalities]) if choosing and phase != 2 else None
+        return Options(logits, bits, policy, centres)
 
     def decision_parameters(self) -> list[nn.Parameter]:
         """Parameters of the policy and the position network."""
@@ -84,21 +89,23 @@ class V2Model(nn.Module):
             self.policy.requires_grad_(False)
 
 
-def build_model(config: V2Config, channels: int, classes: int) -> V2Model:
+def build_model(config: V2Config, modalities: int, classes: int) -> V2Model:
     """The module of a run, with fresh weights."""
-    network = build_network(METHOD, describe(config, channels, classes)[-1].arguments)
+    network = build_network(METHOD, describe(config, modalities, classes)[-1].arguments)
     assert isinstance(network, DynamicNetwork)
-    return V2Model(DecisionNetwork(config.backbone, len(config.policy_crops) + 1, channels), network)
+    policy = DecisionNetwork(config.backbone, len(config.policy_crops) + 1, modalities)
+    return V2Model(policy, network, modalities)
 
 
-def describe(config: V2Config, channels: int, classes: int, spaces: Spaces | None = None) -> tuple[Candidate, ...]:
+def describe(config: V2Config, modalities: int, classes: int, spaces: Spaces | None = None) -> tuple[Candidate, ...]:
     """The run's candidates without weights, cheapest first. `spaces`: bits of each stage, if not those of training."""
     return candidates(
         config.policy_crops,
         config.bit_space if spaces is None else spaces,
         config.base,
-        in_channels=channels,
+        modalities=modalities,
         out_channels=classes,
+        context=Context(config.neighbours_mm),
         **config.arguments,
     )
 
@@ -114,9 +121,9 @@ class Prices:
     stages: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def of(cls, config: V2Config, task: Task, channels: int, classes: int) -> "Prices":
+    def of(cls, config: V2Config, task: Task, modalities: int, classes: int) -> "Prices":
         """Counted prices. The policy network is spent on every slice and is left out: no choice changes it."""
-        bank = Bank(describe(config, channels, classes), channels)
+        bank = Bank(describe(config, modalities, classes), modalities)
         bundle = Bundle(METHOD, METHOD, task.input, task.labels, bank, RouterSpec(config.backbone, {}))
         rest, stages = [], []
         for option in range(1, len(bank.options)):
@@ -145,13 +152,11 @@ class V2Loss(nn.Module):
 
     def __init__(self, config: V2Config, prices: Prices, classes: int) -> None:
         super().__init__()
-        from monai.losses import DiceLoss
-
         self.config, self.prices = config, prices
-        # Eq. 9 is the sum over classes, MONAI's the mean.
-        self.scale = classes - 1
-        self.option = SegmentationLoss(config.cross_entropy)
-        self.dice = DiceLoss(include_background=False, to_onehot_y=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)
+        # Eq. 9 is the sum over classes, `RegionDice` the mean.
+        self.scale = len(config.regions) or classes - 1
+        self.option = SegmentationLoss(config.cross_entropy, config.regions)
+        self.dice = RegionDice(config.regions)
 
     def forward(self, options: Options, classes: Tensor, guide: Tensor, phase: int) -> dict[str, Tensor]:
         """Losses by name, each with its weight; their sum is minimised."""
@@ -163,7 +168,7 @@ class V2Loss(nn.Module):
         else:
             share = F.gumbel_softmax(options.policy.choice_logits.float(), self.config.temperature, hard=True)
             mixed = mix(share, options.logits)
-            losses["dice"] = self.scale * self.dice(mixed, classes[:, None])
+            losses["dice"] = self.scale * self.dice(mixed, classes)
             gflops = (share[:, 1:] * costs).sum(dim=1).mean()
             if self.config.every_option > 0:
                 losses["options"] = self.config.every_option * own

@@ -1,19 +1,20 @@
 """The training run of Med-DANet V2, and what it leaves behind: one weights file for all options, and the router's."""
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from DynamicSegLib.bundles import load_bundle
+from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
-from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.med_danet_v2 import METHOD, network_of
 from DynamicSegLib.training.distribution import Processes, join_processes
-from DynamicSegLib.training.export import BANK_FILE
-from DynamicSegLib.training.fold_runs import plain_weights
+from DynamicSegLib.training.export import write_bank
+from DynamicSegLib.training.fold_runs import plain_weights, refitted
+from DynamicSegLib.training.losses import require_classes
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
 from DynamicSegLib.training.task import read_task
@@ -31,7 +32,8 @@ class V2Run(TrainingRun):
 
     Parameters
     ----------
-    base: weights of the plain base network to start from (a candidate of Med-DANet's bank); random where None.
+    base: weights of the plain base network to start from (a candidate of Med-DANet's bank), which may see other
+        neighbouring slices; random where None.
 
     Source: Med-DANet V2, Sec. 3.5 and 4.1.
     """
@@ -48,9 +50,11 @@ class V2Run(TrainingRun):
         super().__init__(config, device, processes)
         self.config = config
         self.classes = self.pool.cases[0].record.classes
+        require_classes(config.regions, self.classes)
         self.model = build_model(config, self.pool.modalities, self.classes)
         if base is not None:
-            self.model.network.load_base(dict(base))
+            network = self.model.network
+            network.load_base(refitted(network.segmentation.network, base))
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         groups = [
             {"params": list(self.model.network.segmentation.parameters()), "share": 1.0},
@@ -70,6 +74,11 @@ class V2Run(TrainingRun):
         """Run to the end of the schedule. Returns the weights to export."""
         self.to_the_end()
         return self.learner.weights
+
+    @property
+    def context(self) -> Context:
+        """See `TrainingRun`."""
+        return Context(self.config.neighbours_mm)
 
     def rate(self, step: int) -> float:
         """See `TrainingRun`."""
@@ -126,17 +135,15 @@ def export_v2(config: V2Config, run: V2Run, state: Mapping[str, Tensor]) -> None
     network, weights, spaces = run.model.network, parts["network."], None
     if config.fix_bits is not None:
         network.load_state_dict(weights)
-        spaces = settled(network.segmentation.spaces, chosen_bits(network, run.pool.cases), config.fix_bits)
+        chosen = chosen_bits(network, run.pool.cases, run.context)
+        spaces = settled(network.segmentation.spaces, chosen, config.fix_bits)
         weights = without_settled(weights, spaces)
     save_weights(config.output / WEIGHTS_FILE, weights, Storage.FLOAT32)
     if config.spatial:
         save_weights(config.output / ROUTER_FILE, parts["policy."], Storage.FLOAT32)
-    rows = [
-        {"name": each.name, "network": each.network, "arguments": dict(each.arguments), "weights": WEIGHTS_FILE}
-        for each in describe(config, run.pool.modalities, run.classes, spaces)
-    ]
-    content = {"channels": run.pool.modalities, "candidates": rows}
-    write_text_whole(config.output / BANK_FILE, json.dumps(content, indent=2) + "\n")
+    described = describe(config, run.pool.modalities, run.classes, spaces)
+    finished = [replace(each, weights=config.output / WEIGHTS_FILE) for each in described]
+    write_bank(config.output, finished, run.pool.modalities)
 
 
 def base_state(name: str, config: V2Config) -> Mapping[str, Tensor]:

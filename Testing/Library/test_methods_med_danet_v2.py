@@ -1,6 +1,7 @@
 """Med-DANet V2 under the engine: a bundle of tiny networks, slices cropped and whole, at bits that follow them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.budget import Budget
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cli.main import main
+from DynamicSegLib.context import Context
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.extent import Extent
@@ -25,11 +27,13 @@ from DynamicSegLib.networks.pieces import AfterEncoder, Stages
 from DynamicSegLib.networks.unet import UNet2D
 from DynamicSegLib.reporting.tables import decision_rows
 from DynamicSegLib.study import Study
+from DynamicSegLib.training.v2_judging import CaseRunner
 from Testing.tiny import COLUMNS, ROWS
 from Testing.tiny_methods import CROP, head_slices, tiny_study, write_tiny_v2_bundle
 
 TORCH = TorchBackend("cpu", "fp32", "test")
 # Share of the pixels of a network with random weights, whose classes lie close together.
+AROUND = Context((-1.0, 1.0))
 AGREEMENT = {"fp32": 0.98, "bf16": 0.95}
 
 
@@ -154,6 +158,44 @@ def test_a_run_decides_crops_and_bits_within_its_budget(bundle: Bundle) -> None:
     rows = decision_rows(result)
     assert any("crop_row" in row for row in rows)
     assert all("bits_1" in row for row in rows if row["option"])
+
+
+def test_crops_and_whole_slices_see_neighbours_and_the_policy_network_the_slice(tmp_path: Path) -> None:
+    bundle = write_tiny_v2_bundle(tmp_path, "aware", AROUND)
+    study = tiny_study()
+    run = start_run(study, bundle, backend="torch")
+    for _ in run.execute(run.plan(pins={2: 1, 5: 2})):
+        pass
+    found = run.segmentation().labels
+    for place, option in ((2, 1), (5, 2)):
+        x = AROUND.gather(study.volumes, [place], study.spacing_mm[0])
+        eager = bundle.bank.candidates[option - 1].build().eval()(torch.from_numpy(x)).argmax(dim=1)[0].numpy()
+        # The third class is label 4.
+        assert ((found[place] == np.array([0, 1, 2, 4])[eager]).mean()) > AGREEMENT["bf16"]
+        parts = v2.cost_parts(bundle, (ROWS, COLUMNS), option)
+        assert sum(part.macs for part in parts.values()) == run.router_cost.macs + run.costs[option].macs
+    alone = v2.cost_parts(write_tiny_v2_bundle(tmp_path), (ROWS, COLUMNS), 1)
+    aware = v2.cost_parts(bundle, (ROWS, COLUMNS), 1)
+    # Eight further channels into a first layer of four, 3 x 3, on every pixel of the crop.
+    assert aware["stem"].macs == alone["stem"].macs + 8 * 4 * 9 * CROP**2
+    assert aware["position network"].macs > alone["position network"].macs
+    assert aware["policy network"] == alone["policy network"]
+
+
+def test_training_judges_what_the_engine_gives(tmp_path: Path) -> None:
+    bundle, study = write_tiny_v2_bundle(tmp_path, "aware", AROUND), tiny_study()
+    run = start_run(study, bundle, backend="torch")
+    for _ in run.execute(run.plan(pins=dict.fromkeys(range(study.slices), 2))):
+        pass
+    result = run.segmentation()
+
+    # Without a policy network all slices are taken whole.
+    runner = CaseRunner(replace(bundle, router=None), TORCH, (ROWS, COLUMNS))
+    classes, costs = runner.run(study.volumes, study.spacing_mm[0])
+
+    assert (np.array([0, 1, 2, 4])[classes] == result.labels).mean() > AGREEMENT["bf16"]
+    looked = run.router_cost.macs
+    assert [cost.macs + looked for cost in costs] == [decision.macs for decision in result.decisions]
 
 
 def test_a_decisions_cost_is_the_count_of_a_network_fixed_to_its_bits(bundle: Bundle) -> None:

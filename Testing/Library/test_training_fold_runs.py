@@ -57,16 +57,6 @@ def test_a_fold_that_is_not_held_out_is_judged_by_the_first_run_there_is(tmp_pat
     assert [folds.judge_of(fold) for fold in folds.every] == [1, 1, 2]
 
 
-def test_a_unet_that_sees_neighbours_gives_what_it_has_for_the_slice_alone(tmp_path: Path) -> None:
-    arguments = {**UNET, "in_channels": 6}
-    state = build_network("unet2d", arguments).state_dict()
-    candidate = CandidateConfig("M", "unet2d", arguments, neighbours_mm=(-2.0, 2.0))
-    export_bank(fold_folder(tmp_path, 1) / "bank-M", (candidate,), {"M": state}, 2)
-    plain = start_of_fold(tmp_path, 1, "unet2d", {"base": 4})
-    assert torch.equal(plain["encoder.stem.weight"], state["encoder.stem.weight"][:, :2])
-    build_network("unet2d", UNET).load_state_dict(plain)
-
-
 def test_an_unknown_fold_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"fold 7; its folds are \(0, 1\)"):
         Folds.of(tmp_path, cases(tmp_path, 0, 1), (7,))

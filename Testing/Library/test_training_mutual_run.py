@@ -11,6 +11,7 @@ from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.networks.slimmable_unet import SlimmableUNet2DConfiguration
 from DynamicSegLib.training.config import DataConfig
+from DynamicSegLib.training.export import read_bank
 from DynamicSegLib.training.mutual_config import Decay, MutualConfig, MutualOptimiserConfig, Optimiser
 from DynamicSegLib.training.mutual_run import WEIGHTS_FILE, MutualRun, export_mutual, export_part
 from DynamicSegLib.weights import load_weights
@@ -18,6 +19,7 @@ from Testing.Library.test_training_folds import TASK, run_command, write
 from Testing.Library.training_cases import CLASSES, MODALITIES, tiny_cache
 
 CPU = torch.device("cpu")
+NEIGHBOURS = (-1.0, 1.0)
 KEEP = (Configuration(0.25, 120), Configuration(0.5), Configuration(1.0))
 
 
@@ -145,6 +147,38 @@ def test_all_candidates_share_one_file_from_which_each_is_the_trained_network(tm
             reached = plain.eval()(x)
             torch.testing.assert_close(reached, network(x, configuration), atol=1e-4, rtol=1e-3)
         assert reached.shape == (2, CLASSES, 24, 24)
+
+
+def test_neighbours_are_shown_and_exported_and_a_plain_start_does_not_heed_them(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    alone = MutualRun(config_of(tmp_path, output=tmp_path / "alone", dropout=0.0), CPU)
+    config = config_of(tmp_path, dropout=0.0, neighbours_mm=NEIGHBOURS, regions=((1, 2), (2,)))
+    run = MutualRun(config, CPU, alone.network.shared_state(()))
+    x = torch.randn(2, 3 * len(MODALITIES), 24, 24)
+    torch.testing.assert_close(run.network(x), alone.network(x[:, : len(MODALITIES)]))
+
+    seen: list[torch.Tensor] = []
+    handle = run.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network = run.train()
+    handle.remove()
+    assert {image.shape[1] for image in seen} == {6}
+    assert not torch.equal(seen[0][:, :2], seen[0][:, 2:4])
+    assert network.network.encoder.stem.weight[:, 2:].abs().max() > 0, "they are heeded after learning"
+
+    export_mutual(config, network, run.pool.modalities, run.classes, (24, 24))
+    bank = read_bank(config.output)
+    assert [c.context.neighbours_mm for c in bank.candidates] == [NEIGHBOURS] * 3
+    assert bank.channels == len(MODALITIES)
+    narrow, full = (bank.candidates[index].build().eval() for index in (0, -1))
+    for plain, configuration in ((narrow, KEEP[0]), (full, KEEP[-1])):
+        with torch.no_grad():
+            torch.testing.assert_close(plain(x), network(x, configuration), atol=1e-4, rtol=1e-3)
+
+
+def test_regions_that_are_no_classes_are_refused(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    with pytest.raises(TrainingError, match=r"regions \[\[3\]\]: expected class indices from 1 to 2"):
+        MutualRun(config_of(tmp_path, regions=((3,),)), CPU)
 
 
 def test_the_command_trains_and_exports_and_a_finished_run_exports_other_configurations(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from DynamicSegLib.weights import load_weights
 from Testing.Library.training_cases import tiny_cache
 
 CPU = torch.device("cpu")
+NEIGHBOURS = (-1.0, 1.0)
 CONFIGS = Path(__file__).resolve().parents[2] / "DynamicSegLib" / "training" / "configs"
 
 
@@ -179,6 +180,49 @@ def test_a_run_may_start_from_the_plain_base_network(tmp_path: Path) -> None:
     x = torch.randn(1, 2, 24, 24)
     found = run.model.eval().network.dense(x, 0, quantised=False)[0]
     torch.testing.assert_close(found, base.eval()(x))
+
+
+def test_a_base_network_that_sees_more_or_less_gives_what_both_see(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    x = torch.randn(1, 6, 24, 24)
+    for own, base in ((NEIGHBOURS, UNet2D(2, 3, 4)), ((), UNet2D(6, 3, 4))):
+        run = V2Run(config_of(tmp_path, neighbours_mm=own), CPU, base.state_dict())
+        seen, given = run.model.network.segmentation.network.encoder.stem.weight, base.encoder.stem.weight
+        assert torch.equal(seen[:, :2], given[:, :2])
+        if own:
+            found = run.model.eval().network.dense(x, 0, quantised=False)[0]
+            torch.testing.assert_close(found, base.eval()(x[:, :2]))
+        else:
+            assert seen.shape[1] == 2
+
+
+def test_a_run_with_neighbours_shows_them_to_all_but_the_policy_network(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    config = config_of(tmp_path, neighbours_mm=NEIGHBOURS, regions=((1, 2), (2,)), steps=3, phases=(1, 1, 1))
+    run = V2Run(config, CPU)
+    seen: dict[str, torch.Tensor] = {}
+    policy = run.model.policy.register_forward_pre_hook(lambda _, inputs: seen.update(policy=inputs[0]))
+    model = run.model.register_forward_pre_hook(lambda _, inputs: seen.update(model=inputs[0]))
+    export_v2(config, run, run.train())
+    policy.remove()
+    model.remove()
+    assert seen["model"].shape[1] == 6
+    assert torch.equal(seen["policy"], seen["model"][:, :2])
+    assert not torch.equal(seen["model"][:, :2], seen["model"][:, 2:4])
+
+    bank = read_bank(config.output)
+    assert [c.context.neighbours_mm for c in bank.candidates] == [NEIGHBOURS] * 2
+    assert bank.channels == 2
+    case = run.pool.cases[0]
+    x = bank.seen(2, case.volumes(), [2], case.record.spacing_mm[0])
+    assert bank.candidates[-1].build().eval()(torch.from_numpy(x)).shape == (1, 3, 24, 24)
+
+
+@pytest.mark.parametrize("regions", [((3,),), ((),)])
+def test_regions_that_are_no_classes_are_refused(tmp_path: Path, regions: tuple[tuple[int, ...], ...]) -> None:
+    tiny_cache(tmp_path)
+    with pytest.raises(TrainingError, match="expected class indices from 1 to 2"):
+        V2Run(config_of(tmp_path, regions=regions), CPU)
 
 
 def test_crops_as_large_as_the_training_size_are_refused(tmp_path: Path) -> None:
