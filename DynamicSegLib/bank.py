@@ -93,11 +93,11 @@ def _counted(
 class Bank:
     """The candidates of a bundle, cheapest first. Option 0 is skip; option `i` is candidate `i - 1`.
 
-    channels: modalities of a slice.
+    modalities: of a slice, how many.
     """
 
     candidates: tuple[Candidate, ...]
-    channels: int
+    modalities: int
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class Bank:
 
     def costs(self, size: tuple[int, int], setting: str = "whole") -> tuple[Cost, ...]:
         """Cost of each option on one slice of `size`; skip costs nothing."""
-        return (Cost(), *(candidate.cost(size, self.channels, setting) for candidate in self.candidates))
+        return (Cost(), *(candidate.cost(size, self.modalities, setting) for candidate in self.candidates))
 
     def seen(
         self,
@@ -120,4 +120,4 @@ class Bank:
 
     def channels_of(self, option: int) -> int:
         """Input channels of an option, 1 or above."""
-        return self.channels * self.candidates[option - 1].context.planes
+        return self.modalities * self.candidates[option - 1].context.planes

@@ -178,7 +178,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
                 "arguments": dict(candidate.arguments),
                 "neighbours_mm": list(candidate.context.neighbours_mm),
                 "weights": _weights_file(bundle.bank, candidate),
-                **asdict(candidate.cost(bundle.input.size, bundle.bank.channels)),
+                **asdict(candidate.cost(bundle.input.size, bundle.bank.modalities)),
             }
             for candidate in bundle.bank.candidates
         ],

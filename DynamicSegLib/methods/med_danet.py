@@ -51,7 +51,7 @@ def build_decision_network(bundle: Bundle) -> "DecisionNetwork":
 
     assert bundle.router is not None
     network = DecisionNetwork(
-        bundle.router.network, len(bundle.bank.candidates), bundle.bank.channels, **bundle.router.arguments
+        bundle.router.network, len(bundle.bank.candidates), bundle.bank.modalities, **bundle.router.arguments
     )
     if bundle.router.weights is not None:
         load_into(network, bundle.router.weights)
@@ -66,14 +66,14 @@ def make_router(bundle: Bundle, backend: Backend, size: tuple[int, int]) -> Deci
     """
     network = Deferred(lambda: build_decision_network(bundle), f"{bundle.checksum} router" if bundle.checksum else "")
     cost = router_cost(bundle, size)
-    return DecisionRouter(backend.compile(network, bundle.bank.channels, size), lambda _: cost)  # type: ignore[arg-type]
+    return DecisionRouter(backend.compile(network, bundle.bank.modalities, size), lambda _: cost)  # type: ignore[arg-type]
 
 
 def router_cost(bundle: Bundle, size: tuple[int, int]) -> Cost:
     """Cost of the decision network on one slice of `size` (rows, columns)."""
     assert bundle.router is not None
     name, arguments = bundle.router.network, bundle.router.arguments
-    candidates, channels = len(bundle.bank.candidates), bundle.bank.channels
+    candidates, channels = len(bundle.bank.candidates), bundle.bank.modalities
 
     def counted() -> Cost:
         import torch

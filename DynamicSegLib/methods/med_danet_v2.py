@@ -146,7 +146,7 @@ def cost_parts(bundle: Bundle, size: tuple[int, int], option: int) -> dict[str, 
         parts["position network"] = count(network.position, (1, bundle.bank.channels_of(option), *size))
     parts |= _segmentation_parts(network, bundle.bank.channels_of(option), (crop, crop) if cropped else size)
     known = sum((part for name, part in parts.items() if name != "policy network"), Cost())
-    whole = candidate.cost(size, bundle.bank.channels)
+    whole = candidate.cost(size, bundle.bank.modalities)
     parts["decoder"] = Cost(
         whole.macs - known.macs, whole.paper_flops - known.paper_flops, _parameters(network) - known.parameters
     )

@@ -114,7 +114,7 @@ def _calibrated(held: CaseValidation, others: Sequence[CaseValidation]) -> Predi
 
 def load_decision_network(folder: Path, backbone: str, bank: Bank) -> DecisionNetwork:
     """The decision network that a run left in `folder`."""
-    network = DecisionNetwork(backbone, len(bank.candidates), bank.channels)
+    network = DecisionNetwork(backbone, len(bank.candidates), bank.modalities)
     network.load_state_dict(load_weights(folder / "router.safetensors"))
     return network.eval()
 

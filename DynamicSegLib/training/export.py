@@ -17,7 +17,7 @@ BANK_FILE = "bank.json"
 
 
 def export_bank(
-    folder: Path, candidates: Sequence[CandidateConfig], states: Mapping[str, Mapping[str, Tensor]], channels: int
+    folder: Path, candidates: Sequence[CandidateConfig], states: Mapping[str, Mapping[str, Tensor]], modalities: int
 ) -> None:
     """Write the weights of a run, float32, and what they belong to."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,10 +26,10 @@ def export_bank(
         file = folder / f"{each.name.lower()}.safetensors"
         save_weights(file, states[each.name], Storage.FLOAT32)
         finished.append(Candidate(each.name, each.network, each.arguments, file, context=Context(each.neighbours_mm)))
-    write_bank(folder, finished, channels)
+    write_bank(folder, finished, modalities)
 
 
-def write_bank(folder: Path, candidates: Iterable[Candidate], channels: int) -> None:
+def write_bank(folder: Path, candidates: Iterable[Candidate], modalities: int) -> None:
     """Write what the weights in a folder belong to, as `read_bank` reads it; each candidate names its file."""
     rows = [
         {
@@ -42,13 +42,13 @@ def write_bank(folder: Path, candidates: Iterable[Candidate], channels: int) -> 
         for each in candidates
         if each.weights is not None
     ]
-    write_text_whole(folder / BANK_FILE, json.dumps({"channels": channels, "candidates": rows}, indent=2) + "\n")
+    write_text_whole(folder / BANK_FILE, json.dumps({"modalities": modalities, "candidates": rows}, indent=2) + "\n")
 
 
 def read_bank(*folders: Path) -> Bank:
     """The bank of one run, or of several individual runs together, in the order given."""
     candidates: list[Candidate] = []
-    channels = 0
+    modalities = 0
     for folder in folders:
         try:
             content = json.loads((folder / BANK_FILE).read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def read_bank(*folders: Path) -> Bank:
             raise TrainingError(
                 f"{folder} holds no finished bank ({error}): run `dynamicseg train bank` to its end first."
             ) from error
-        channels = content["channels"]
+        modalities = content["modalities"]
         candidates += [
             Candidate(
                 row["name"],
@@ -67,7 +67,7 @@ def read_bank(*folders: Path) -> Bank:
             )
             for row in content["candidates"]
         ]
-    return Bank(tuple(candidates), channels)
+    return Bank(tuple(candidates), modalities)
 
 
 def describes(bank: Bank, candidates: Sequence[CandidateConfig]) -> bool:

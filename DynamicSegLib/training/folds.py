@@ -69,7 +69,7 @@ class Variant:
     def of(self, bank: Bank) -> Bank:
         """The bank with only the variant's candidates."""
         kept = tuple(c for c in bank.candidates if not self.candidates or c.name in self.candidates)
-        return Bank(kept, bank.channels)
+        return Bank(kept, bank.modalities)
 
 
 class CrossValidation:

@@ -136,13 +136,13 @@ def export_part(source: Path, folder: Path, names: Collection[str]) -> None:
         raise TrainingError(
             f"{source} lacks some of the configurations {', '.join(names)}: it was exported without them."
         )
-    _export(folder, chosen, bank.channels, part_of(load_weights(source / WEIGHTS_FILE), names))
+    _export(folder, chosen, bank.modalities, part_of(load_weights(source / WEIGHTS_FILE), names))
 
 
-def _export(folder: Path, candidates: Sequence[Candidate], channels: int, state: Mapping[str, Tensor]) -> None:
+def _export(folder: Path, candidates: Sequence[Candidate], modalities: int, state: Mapping[str, Tensor]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(folder / WEIGHTS_FILE, state, Storage.FLOAT32)
-    write_bank(folder, [replace(each, weights=folder / WEIGHTS_FILE) for each in candidates], channels)
+    write_bank(folder, [replace(each, weights=folder / WEIGHTS_FILE) for each in candidates], modalities)
 
 
 def _optimiser(config: MutualConfig, network: Slimmable) -> torch.optim.Optimizer:

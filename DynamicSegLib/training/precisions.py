@@ -88,7 +88,11 @@ def quantise_bank(bank: Bank, slices_of: Callable[[Context], NDArray[np.float32]
 
 
 def _quantised(model: "openvino.Model", slices: NDArray[np.float32]) -> "openvino.Model":
-    """The model with weights and inputs of its convolutions in 8 bits."""
+    """The model with weights and inputs of its convolutions in 8 bits, but for the first and the last.
+
+    The first sees intensities, whose outliers would take most of the steps; the last is all that tells classes apart.
+    """
+    convolutions = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
     # It draws progress bars, and says through its logger what it does.
     with redirect_stdout(io.StringIO()):
         import nncf
@@ -99,6 +103,7 @@ def _quantised(model: "openvino.Model", slices: NDArray[np.float32]) -> "openvin
             nncf.Dataset([each[None] for each in slices]),
             # Inputs of a convolution may have any sign.
             preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=list({*convolutions[:1], *convolutions[-1:]})),
             subset_size=len(slices),
         )
 

@@ -72,7 +72,7 @@ class Validator:
 
     def prices(self, size: tuple[int, int]) -> Prices:
         """Costs on one slice of `size`."""
-        return Prices(self.bank.costs(size, self.setting), count(self.network, (1, self.bank.channels, *size)))
+        return Prices(self.bank.costs(size, self.setting), count(self.network, (1, self.bank.modalities, *size)))
 
     def validate(
         self, cases: Sequence[CachedCase], report: Callable[[str], None] = lambda text: None
@@ -132,7 +132,7 @@ class Validator:
         backend = TorchBackend(str(self.device), "fp32", "validation")
         size = volumes.shape[2:]
         router = DecisionRouter(
-            backend.compile(self.network, self.bank.channels, size),  # type: ignore[arg-type]
+            backend.compile(self.network, self.bank.modalities, size),  # type: ignore[arg-type]
             lambda _: Cost(),
         )
         slices = volumes.transpose(1, 0, 2, 3)

@@ -56,7 +56,7 @@ def _bundle(folder: Path) -> Bundle:
     described = describe_tiny_bundle("aware")
     small, large = described.bank.candidates
     wide = Candidate("L", "unet2d", {**large.arguments, "in_channels": 12}, context=AROUND)
-    bundle = replace(described, bank=Bank((small, wide), described.bank.channels))
+    bundle = replace(described, bank=Bank((small, wide), described.bank.modalities))
     states = {}
     for candidate in bundle.bank.candidates:
         network = build_network(candidate.network, candidate.arguments)

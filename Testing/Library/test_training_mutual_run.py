@@ -136,7 +136,7 @@ def test_all_candidates_share_one_file_from_which_each_is_the_trained_network(tm
     export_mutual(config, network, run.pool.modalities, run.classes, (24, 24))
 
     bank = json.loads((config.output / "bank.json").read_text(encoding="utf-8"))
-    assert bank["channels"] == len(MODALITIES)
+    assert bank["modalities"] == len(MODALITIES)
     assert [row["name"] for row in bank["candidates"]] == ["0.25x-120", "0.50x-whole", "1.00x-whole"]
     assert {row["weights"] for row in bank["candidates"]} == {WEIGHTS_FILE}
     shared, x = load_weights(config.output / WEIGHTS_FILE), torch.randn(2, len(MODALITIES), 24, 24)
@@ -168,7 +168,7 @@ def test_neighbours_are_shown_and_exported_and_a_plain_start_does_not_heed_them(
     export_mutual(config, network, run.pool.modalities, run.classes, (24, 24))
     bank = read_bank(config.output)
     assert [c.context.neighbours_mm for c in bank.candidates] == [NEIGHBOURS] * 3
-    assert bank.channels == len(MODALITIES)
+    assert bank.modalities == len(MODALITIES)
     narrow, full = (bank.candidates[index].build().eval() for index in (0, -1))
     for plain, configuration in ((narrow, KEEP[0]), (full, KEEP[-1])):
         with torch.no_grad():

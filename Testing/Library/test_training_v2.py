@@ -212,7 +212,7 @@ def test_a_run_with_neighbours_shows_them_to_all_but_the_policy_network(tmp_path
 
     bank = read_bank(config.output)
     assert [c.context.neighbours_mm for c in bank.candidates] == [NEIGHBOURS] * 2
-    assert bank.channels == 2
+    assert bank.modalities == 2
     case = run.pool.cases[0]
     x = bank.seen(2, case.volumes(), [2], case.record.spacing_mm[0])
     assert bank.candidates[-1].build().eval()(torch.from_numpy(x)).shape == (1, 3, 24, 24)
