@@ -71,7 +71,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
         network = build_network(each.network, each.arguments)
         torch.nn.init.normal_(network.decoder.head.weight, std=0.5)  # so that several classes are found
         states[each.name] = network.state_dict()
-    export_bank(folder, candidates, states, channels=2)
+    export_bank(folder, candidates, states, modalities=2)
     return read_bank(folder)
 
 
