@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from DynamicSegLib.budget import Budget, Plan, Unit, Upgrade, predicted_quality, upgrades
 from DynamicSegLib.engine import Run, Step
 from DynamicSegLib.errors import BudgetError
+from DynamicSegLib.routing import Prediction
 
 
 def improve(run: Run, budget: Budget | None = None) -> Iterator[Step]:
     """Run every slice at stake with its cheapest worthwhile option first, then upgrade slices by predicted gain.
 
-    After each step the run holds a valid segmentation; stop iterating to keep it. All work counts against the budget,
+    Second looks (see `Run.execute`) come last. After each step the run holds a valid segmentation; stop iterating to
+    keep it. All work counts against the budget,
     results that are replaced later included, so that what is spent never exceeds it.
 
     Parameters
@@ -40,8 +43,15 @@ def improve(run: Run, budget: Budget | None = None) -> Iterator[Step]:
             options[[step.slice for step in chosen]] = batch[0].option
             if left is not None:
                 left -= len(chosen) * costs[batch[0].option]
-            plan = Plan(options.copy(), predicted_quality(prediction, options), sum(costs[o] for o in options))
-            yield from run.execute(plan)
+            yield from run.execute(_plan(prediction, options, costs, 0))
+    yield from run.execute(_plan(prediction, options, costs, left))
+
+
+def _plan(prediction: Prediction, options: NDArray[np.int64], costs: list[int], left: int | None) -> Plan:
+    """`left`: for second looks; None where they may cost what they will."""
+    cost = sum(costs[option] for option in options)
+    quality = predicted_quality(prediction, options)
+    return Plan(options.copy(), quality, cost, budget=None if left is None else cost + left)
 
 
 def _next_batch(queue: list[Upgrade], size: int) -> list[Upgrade]:

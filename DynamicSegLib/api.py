@@ -43,6 +43,7 @@ def segment(
     precision: str = "auto",
     setting: str = "whole",
     cleaning: bool = True,
+    second_look: bool = True,
     per_volume: bool = False,
 ) -> Segmentation:
     """Segment a study.
@@ -54,6 +55,8 @@ def segment(
     alpha: weight of cost in that rule (Med-DANet, Eq. 4); None for the decision network's own choice.
     device, backend, precision, setting: see `methods.registry.start_run`.
     cleaning: mend the labels as the bundle says (see `cleaning.Cleaning`); False leaves them as the networks gave them.
+    second_look: run skipped slices beside a large finding after all, as the bundle says (see `second_look`); with False
+        every skip stands, as in the papers.
     per_volume: one configuration for all slices, the best that the bundle's query table has within the budget
         (MutualNet); alpha, a rule for single slices, plays no part then.
 
@@ -62,6 +65,7 @@ def segment(
     BudgetError, BackendError, BundleError: each says what to do.
     """
     bundle = bundle if cleaning else replace(bundle, cleaning=None)
+    bundle = bundle if second_look else replace(bundle, second_look_mm2=None)
     bundle = mutualnet.per_volume(bundle) if per_volume else bundle
     run = start_run(study, bundle, device=device, backend=backend, precision=precision, setting=setting)
     asked = Budget.parse(budget) if isinstance(budget, str) else budget

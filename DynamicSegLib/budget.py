@@ -88,6 +88,7 @@ class Plan:
     gap: no plan within the budget has a predicted quality above `quality + gap`.
     pinned: slices whose option the user chose.
     seconds: the budget where it was given in seconds; the engine corrects such a plan on the way.
+    budget: what `cost` may rise to; None where the plan has no budget, or one in seconds.
     """
 
     options: NDArray[np.int64]
@@ -96,6 +97,7 @@ class Plan:
     gap: float = 0.0
     pinned: frozenset[int] = frozenset()
     seconds: float | None = None
+    budget: int | None = None
 
 
 def plan_within(
@@ -153,6 +155,7 @@ def plan_within(
         int(np.asarray(costs, np.int64)[options].sum()),
         gap / total if total > 0 else 0.0,
         frozenset(pinned),
+        budget=budget,
     )
 
 

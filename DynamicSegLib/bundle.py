@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,8 @@ class Bundle:
     regions: named unions of label values for evaluation, e.g. `{"WT": (1, 2, 4)}`; empty means each label by itself.
     alpha: Eq. 4's weight of cost in the rule without a budget.
     cleaning: what is mended after the networks, in label values; None where labels stay as the networks gave them.
+    second_look_mm2: a skipped slice beside one on which at least this area was found is run after all (see
+        `second_look`); None where every skip stands.
     int8: OpenVINO models of candidates in 8 bits, for whole slices, by name: files .xml, weights beside them in .bin.
     dice_lost: by lower precision (`bf16`, `int8`), mean Dice on labelled cases that the candidate which suffers most
         loses against float32; measured when the bundle was made, and what is not there was not measured.
@@ -97,6 +100,7 @@ class Bundle:
     folder: Path | None = None
     checksum: str = ""
     cleaning: Cleaning | None = None
+    second_look_mm2: float | None = None
     int8: Mapping[str, Path] = field(default_factory=dict)
     dice_lost: Mapping[str, float] = field(default_factory=dict)
 
@@ -203,9 +207,18 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
         folder=folder,
         checksum=checksum,
         cleaning=parse_cleaning(data.get("cleaning"), values, str(folder / DESCRIPTION_FILE)),
+        second_look_mm2=_second_look(data.get("second_look_mm2")),
         int8=_int8(data.get("int8", {}), checked),
         dice_lost={precision: float(lost) for precision, lost in data.get("dice_lost", {}).items()},
     )
+
+
+def _second_look(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise BundleError(f"second_look_mm2 is {value!r}, where an area above 0 mm2, or null, was expected.")
+    return float(value)
 
 
 def _int8(files: Mapping[str, str], checked: Callable[[str], Path]) -> dict[str, Path]:

@@ -190,6 +190,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
             "weights": _file_of("router"),
         },
         "cleaning": None if bundle.cleaning is None else bundle.cleaning.to_plain(),
+        "second_look_mm2": bundle.second_look_mm2,
         "int8": {name: _int8_file(name) for name in bundle.int8},
         "dice_lost": dict(bundle.dice_lost),
         "curve": [asdict(point) for point in bundle.curve],

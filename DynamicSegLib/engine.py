@@ -31,6 +31,7 @@ from DynamicSegLib.errors import BudgetError
 from DynamicSegLib.execution import CandidateExecution, Execution
 from DynamicSegLib.extent import Extent
 from DynamicSegLib.routing import Prediction, Router
+from DynamicSegLib.second_look import second_looks
 from DynamicSegLib.segmentation import Decision, Segmentation
 from DynamicSegLib.study import Study
 
@@ -96,6 +97,7 @@ class Run:
         self.execution = execution or CandidateExecution(bundle, backend, size, setting)
         self._results: dict[tuple[int, int], _Result] = {}
         self._chosen = np.zeros(study.slices, np.int64)
+        self._doubted: frozenset[int] = frozenset()
         self._macs_spent = 0
         self._prediction: Prediction | None = None
         self._asked_macs: int | None = None
@@ -183,7 +185,7 @@ class Run:
                 f"{_rounded_up(self._seconds['route'])} s."
             )
         plan = plan_within(prediction, self._microseconds(), left, pins)
-        return replace(plan, cost=self._macs_of(plan.options), seconds=seconds)
+        return replace(plan, cost=self._macs_of(plan.options), seconds=seconds, budget=None)
 
     def _microseconds(self) -> list[int]:
         return [0, *(round(1000 * ms) for ms in self.calibration.milliseconds)]
@@ -210,8 +212,12 @@ class Run:
         Slices that already have a result for their option are not run again. Between steps every slice has a valid
         label image, so the segmentation can be read at any time. A plan in seconds is corrected on the way: what is
         left is planned anew within the time that is left, at the speed that was really seen.
+
+        Where the bundle says so, skipped slices beside a large finding are then run after all, as far as the budget
+        goes (see `second_look`); pinned slices stay as they are. In these steps all slices count as done.
         """
         options = plan.options.copy()
+        self._doubted = frozenset()
         waiting = [i for i in range(len(options)) if options[i] and (i, int(options[i])) not in self._results]
         done = np.setdiff1d(np.arange(len(options)), waiting)
         self._chosen[done] = options[done]
@@ -225,7 +231,37 @@ class Run:
             if plan.seconds is not None and waiting:
                 waiting = self._corrected(plan, options, waiting)
             yield Step(tuple(batch), option, self._macs_spent, len(options) - len(waiting), len(options))
+        yield from self._second_looks(plan)
         self.calibration.save()
+
+    def _second_looks(self, plan: Plan) -> Iterator[Step]:
+        while looks := self._doubtful(plan):
+            self._doubted |= looks.keys()
+            for option in sorted(set(looks.values())):
+                slices = [index for index in looks if looks[index] == option]
+                for first in range(0, len(slices), self.batch):
+                    batch = slices[first : first + self.batch]
+                    unknown = [index for index in batch if (index, option) not in self._results]
+                    if unknown:
+                        self._compute(unknown, option)
+                    self._chosen[batch] = option
+                    yield Step(tuple(batch), option, self._macs_spent, self.study.slices, self.study.slices)
+
+    def _doubtful(self, plan: Plan) -> dict[int, int]:
+        """Skipped slices that deserve a second look now, with the option that they are to get."""
+        smallest_mm2 = self.bundle.second_look_mm2
+        if smallest_mm2 is None:
+            return {}
+        costs, left = [cost.macs for cost in self.costs], math.inf
+        if plan.seconds is not None:
+            costs = self._microseconds()
+            left = 1e6 * (plan.seconds - self._seconds["route"] - self._seconds["run"])
+        elif plan.budget is not None:
+            left = plan.budget - self._macs_of(self._chosen)
+        pixel_mm2 = self.study.spacing_mm[1] * self.study.spacing_mm[2]
+        found = np.array([np.count_nonzero(self.labels_of(i)) * pixel_mm2 for i in range(self.study.slices)])
+        looks = second_looks(self._chosen, found, smallest_mm2, costs, left)
+        return {i: option for i, option in looks.items() if i not in plan.pinned and self.study.volumes[:, i].any()}
 
     def _corrected(self, plan: Plan, options: NDArray[np.int64], waiting: list[int]) -> list[int]:
         """Plan the waiting slices anew within the seconds left, in place; return those that still wait."""
@@ -297,6 +333,7 @@ class Run:
             },
             warnings=self.study.warnings,
             cleaned=None if cleaning is None else changes(found, labels, self.study.spacing_mm),
+            second_looks=tuple(sorted(self.study.native_slice_index(index) for index in self._doubted)),
         )
 
     def _decision(self, index: int, prediction: Prediction, options: tuple[str, ...]) -> Decision:

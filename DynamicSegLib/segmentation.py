@@ -54,6 +54,8 @@ class Segmentation:
     seconds: by phase (`route`, `run`, and what the caller measured besides).
     facts: bundle, method, device, backend, precision, versions.
     cleaned: what the bundle's cleaning changed in the networks' labels; None where nothing was cleaned.
+    second_looks: slices that were to be skipped and were run after all, for what was found beside them; indices along
+        the slice axis of the reference volume's own grid.
     """
 
     study: Study
@@ -67,6 +69,7 @@ class Segmentation:
     facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
     cleaned: Changes | None = None
+    second_looks: tuple[int, ...] = ()
 
     def to_native(self) -> sitk.Image:
         """Labels as a uint8 image on the reference volume's own grid."""
@@ -94,10 +97,17 @@ class Segmentation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user: what cleaning changed."""
-        if self.cleaned is None:
-            return ()
+        """Sentences for the user: what was looked at twice, and what cleaning changed."""
         notes = []
+        if self.second_looks:
+            count = len(self.second_looks)
+            notes.append(
+                f"{count} {'slice' if count == 1 else 'slices'} that the decision network skipped "
+                f"{'was' if count == 1 else 'were'} run after all: a large finding lies beside "
+                f"{'it' if count == 1 else 'them'}."
+            )
+        if self.cleaned is None:
+            return tuple(notes)
         if self.cleaned.removed_ml:
             notes.append(f"{_millilitres(self.cleaned.removed_ml)} in small islands were removed.")
         for value, volume in self.cleaned.relabelled_ml.items():
@@ -117,6 +127,7 @@ class Segmentation:
             "activation_ratio": self.activation_ratio,
             "volumes_ml": self.volumes_ml,
             "cleaning": self._cleaning_in_plain(),
+            "second_looks": list(self.second_looks),
             "notes": list(self.notes),
             "seconds": dict(self.seconds),
             "warnings": warnings,

@@ -49,6 +49,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--no-cleaning", action="store_true", help="keep small islands and labels that the bundle would clean away"
     )
+    parser.add_argument(
+        "--no-second-look",
+        action="store_true",
+        help="let skipped slices beside a large finding stay skipped, as in the papers",
+    )
     add_machine_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on standard output")
     parser.set_defaults(func=run)
@@ -90,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
         bundle = load_bundle(options.bundle)
         if options.no_cleaning:
             bundle = replace(bundle, cleaning=None)
+        if options.no_second_look:
+            bundle = replace(bundle, second_look_mm2=None)
         loaded = time.perf_counter()
         images = read_case(options.case, bundle.input.modalities, volumes)
         mask = None if options.mask is None else read_volume(options.mask)
@@ -185,7 +192,7 @@ def report(summary: dict[str, Any], folder: Path) -> None:
         print(f"          {seconds['start']:.1f} of them to make networks ready: compiled once, kept for the next case")
     print(f"results   {folder}")
     for text in summary["notes"]:
-        print(f"cleaned   {text}")
+        print(f"note      {text}")
     for warning in summary["warnings"]:
         if warning.startswith("0 voxels"):
             note(f"warning: {warning}")

@@ -12,6 +12,7 @@ from DynamicSegLib.cost import Cost
 from DynamicSegLib.evaluation.choices import best_options
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.routing import Prediction
+from DynamicSegLib.second_look import with_second_looks
 
 DYNAMIC, ORACLE, SKIP_ONLY = "dynamic", "oracle", "skip only"
 
@@ -102,21 +103,32 @@ class CurveMeasurement:
 
 
 def measure_curve(
-    predictions: Sequence[Prediction], results: Sequence[Reached], prices: Prices, shares: Sequence[float]
+    predictions: Sequence[Prediction],
+    results: Sequence[Reached],
+    prices: Prices,
+    shares: Sequence[float],
+    second_look_mm2: float | None = None,
+    found_mm2: Sequence[NDArray[np.float64]] = (),
 ) -> list[CurveMeasurement]:
-    """Quality against cost: the plan within each budget, on every case; the router's cost is part of the budget."""
+    """Quality against cost: the plan within each budget, on every case; the router's cost is part of the budget.
+
+    second_look_mm2, found_mm2: for second looks with what a plan leaves; see `second_look.with_second_looks`.
+    """
     points = []
     for share in shares:
         macs, promised, reached = [], [], []
-        for prediction, measured in zip(predictions, results, strict=True):
+        for index, (prediction, measured) in enumerate(zip(predictions, results, strict=True)):
             budget = Budget.parse(f"{share * 100}%").macs(prediction.slices, max(prices.macs))
             left = budget - prices.router.macs * prediction.slices
             if left < 0:
                 break
             plan = plan_within(prediction, prices.macs, left)
-            macs.append(prices.of(plan.options, routed=True).macs)
+            options = plan.options
+            if second_look_mm2 is not None:
+                options = with_second_looks(options, found_mm2[index], second_look_mm2, prices.macs, left - plan.cost)
+            macs.append(prices.of(options, routed=True).macs)
             promised.append(plan.quality)
-            reached.append(measured.volume_dice(plan.options))
+            reached.append(measured.volume_dice(options))
         else:
             mean = {name: float(np.mean([dice[name] for dice in reached])) for name in reached[0]}
             points.append(CurveMeasurement(share, float(np.mean(macs)), float(np.mean(promised)), mean))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
@@ -33,7 +34,8 @@ _LOGIT_LIMIT = 1e-4
 class Assembly:
     """A bank, its decision network, and what held-out cases say of them.
 
-    `reached`: what any plan reaches on each of them, with labels cleaned as the configuration says.
+    `reached`: what any plan reaches on each of them, with labels cleaned as the configuration says. `found_mm2`: what
+    every candidate found on each of them, float64 `[slice, candidate]`.
     """
 
     config: BundleConfig
@@ -43,13 +45,15 @@ class Assembly:
     validations: Sequence[CaseValidation]
     prices: Prices
     reached: Sequence[Reached]
+    found_mm2: Sequence[NDArray[np.float64]]
     precisions: Precisions
 
     def write(self, report: Callable[[str], None] = lambda text: None) -> Bundle:
         """Calibrate, measure the curve, write the bundle with its model card, read it back."""
         names = [candidate.name for candidate in self.bank.candidates]
         calibrated = calibrated_each(self.validations)
-        points = measure_curve(calibrated, self.reached, self.prices, SHARES)
+        looks = self.config.second_look_mm2, self.found_mm2
+        points = measure_curve(calibrated, self.reached, self.prices, SHARES, *looks)
         apply_calibration(self.network, *_fit(self.validations))
         bundle = Bundle(
             name=self.config.name,
@@ -63,6 +67,7 @@ class Assembly:
             curve=tuple(CurvePoint(p.share, p.macs, p.predicted, p.measured) for p in points),
             facts=self.config.facts,
             cleaning=self.task.cleaning(self.config.cleaning),
+            second_look_mm2=self.config.second_look_mm2,
             int8=self.precisions.int8,
             dice_lost=self.precisions.dice_lost,
         )

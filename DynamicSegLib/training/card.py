@@ -34,6 +34,7 @@ def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures,
         f"**Intended use.** {facts.get('intended_use', 'Research only, not for diagnosis.')}",
         f"**Licence.** {facts.get('licence', 'not stated')}",
         *(f"## {heading}\n\n{text}" for heading, text in training.items()),
+        _second_look(bundle),
         _cleaning(bundle),
         _costs(bundle, prices),
         _validation(figures),
@@ -41,6 +42,16 @@ def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures,
         _precisions(figures),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _second_look(bundle: Bundle) -> str:
+    if bundle.second_look_mm2 is None:
+        return ""
+    return (
+        "## Second look\n\n"
+        f"A skipped slice beside one on which at least {bundle.second_look_mm2:g} mm² were found is run after all, by "
+        "what its neighbour got, as far as the budget goes. The figures below are with second looks."
+    )
 
 
 def _cleaning(bundle: Bundle) -> str:

@@ -163,6 +163,7 @@ class BundleConfig:
     published: table of the paper to print beside (a key of `evaluation.published.TABLES`).
     cleaning: what is mended after the networks, e.g. `{smallest_island_ml: 0.3, smallest_label_ml: {4: {millilitres:
         0.1, becomes: 1}}}`; see `cleaning.Cleaning`, and `dynamicseg train cleaning` for the numbers.
+    second_look_mm2: see `bundle.Bundle`.
     judge_precisions: measure what bf16 and int8 lose on held-out cases, without which `auto` hardly chooses them.
     int8_slices: slices of training cases on which the candidates are quantised, as int8 models beside their weights; 0
         makes none.
@@ -185,6 +186,7 @@ class BundleConfig:
     method: str = METHOD
     published: str | None = None
     cleaning: dict[str, Any] | None = None
+    second_look_mm2: float | None = None
     judge_precisions: bool = False
     int8_slices: int = 0
     facts: dict[str, Any] = field(default_factory=dict)

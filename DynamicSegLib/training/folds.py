@@ -80,7 +80,8 @@ class CrossValidation:
         self.bank_config = read_config(config.bank, BankConfig)
         self.decision_config = read_config(config.decision, DecisionConfig)
         self.structures = class_structures(read_task(self.decision_config.task))
-        self.cleaning = class_cleaning(read_config(config.bundle, BundleConfig))
+        bundle = read_config(config.bundle, BundleConfig)
+        self.cleaning, self.second_look_mm2 = class_cleaning(bundle), bundle.second_look_mm2
         self.folds = Folds.of(config.cache, config.cases, config.held_out)
 
     def bank(self, held_out: int | None) -> Bank:
@@ -216,6 +217,7 @@ class CrossValidation:
             variant.setting,
             self.cleaning,
             fold / "-".join(("labels", variant.setting, *variant.candidates)),
+            self.second_look_mm2,
         )
 
     def _measured(

@@ -33,6 +33,11 @@ class FoundLabels:
         """The labels of a plan as a user gets them, uint8 `[slice, row, column]`; option 0 skips."""
         return clean(compose(options, self.found), self.spacing_mm, cleaning)
 
+    def found_mm2(self) -> NDArray[np.float64]:
+        """Area of all labels that each candidate found, float64 `[slice, candidate]`."""
+        _, row_mm, column_mm = self.spacing_mm
+        return np.count_nonzero(self.found, axis=(2, 3)).T * (row_mm * column_mm)
+
     def scores(self, options: NDArray[np.int64], cleaning: Cleaning | None, structures: Structures) -> dict[str, Score]:
         """How well a plan's labels agree with the reference. `structures`: in class indices."""
         return score_volume(self.volume(options, cleaning), self.reference, structures, self.spacing_mm)

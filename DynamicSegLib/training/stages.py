@@ -86,7 +86,16 @@ def _validator(config: BundleConfig, device: torch.device) -> Validator:
     bank = read_bank(*config.banks)
     network = load_decision_network(config.decision, config.backbone, bank)
     structures, cleaning = class_structures(read_task(config.task)), class_cleaning(config)
-    return Validator(bank, network, structures, config.alpha, config.validation, device, cleaning=cleaning)
+    return Validator(
+        bank,
+        network,
+        structures,
+        config.alpha,
+        config.validation,
+        device,
+        cleaning=cleaning,
+        second_look_mm2=config.second_look_mm2,
+    )
 
 
 def _held_out(config: BundleConfig) -> list[CachedCase]:
@@ -159,7 +168,9 @@ def assemble(
     network = validator.network.cpu()
     prices = replace(validator, network=network).prices(task.input.size)
     reached = [validator.reached(held) for held in held_out]
-    return Assembly(config, task, validator.bank, network, held_out, prices, reached, precisions).write(report)
+    found_mm2 = [validator.found_mm2(held) for held in held_out]
+    made = Assembly(config, task, validator.bank, network, held_out, prices, reached, found_mm2, precisions)
+    return made.write(report)
 
 
 def compare_budget_rules(config: BundleConfig, device: torch.device, report: Report) -> list[RuleRow]:

@@ -17,11 +17,12 @@ from DynamicSegLib.cleaning import Cleaning
 from DynamicSegLib.cost import Cost, count
 from DynamicSegLib.evaluation.metrics import Score
 from DynamicSegLib.evaluation.overlaps import Overlaps
-from DynamicSegLib.evaluation.policies import Prices, Reached, policies
+from DynamicSegLib.evaluation.policies import Prices, Reached, is_routed, policies
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.networks.decision import DecisionNetwork
 from DynamicSegLib.routing import DecisionRouter, Prediction
+from DynamicSegLib.second_look import with_second_looks
 from DynamicSegLib.training.cache import CachedCase
 from DynamicSegLib.training.found_labels import CleanedLabels, FoundLabels, results_folder
 from DynamicSegLib.training.measuring import run_bank
@@ -58,6 +59,7 @@ class Validator:
     cleaning: what a user's labels go through, in class indices; None where they stay as they are.
     labels: folder of what the candidates found, which validators of one bank and setting share; `folder/labels` where
         None.
+    second_look_mm2: see `bundle.Bundle`; None where every skip of the network stands.
     """
 
     bank: Bank
@@ -69,6 +71,7 @@ class Validator:
     setting: str = "whole"
     cleaning: Cleaning | None = None
     labels: Path | None = None
+    second_look_mm2: float | None = None
 
     def prices(self, size: tuple[int, int]) -> Prices:
         """Costs on one slice of `size`."""
@@ -80,7 +83,7 @@ class Validator:
         """All cases, in order."""
         results = []
         for case in cases:
-            path = results_folder(self.folder, self.cleaning) / f"{case.record.case}.json"
+            path = self._results / f"{case.record.case}.json"
             if not path.is_file():
                 self._run(case, path)
             results.append(_read(path, self._labels_file(case.record.case)))
@@ -101,6 +104,15 @@ class Validator:
             return held.overlaps
         return CleanedLabels(FoundLabels.load(held.labels), self.cleaning, self.structures)
 
+    def found_mm2(self, held: CaseValidation) -> NDArray[np.float64]:
+        """What every candidate found on a validated case, for second looks: see `FoundLabels.found_mm2`."""
+        return FoundLabels.load(held.labels).found_mm2()
+
+    @property
+    def _results(self) -> Path:
+        folder = results_folder(self.folder, self.cleaning)
+        return folder if self.second_look_mm2 is None else folder / f"second-look-{self.second_look_mm2!r}"
+
     def _labels_file(self, case: str) -> Path:
         return (self.labels or self.folder / "labels") / f"{case}.npz"
 
@@ -113,7 +125,13 @@ class Validator:
         overlaps = Overlaps.count(labels.reference, labels.found, self.structures)
         prediction = self.predict(case)
         names = [candidate.name for candidate in self.bank.candidates]
-        plans = policies(prediction, overlaps, self.prices(case.record.shape[1:]), names, self.alpha)
+        prices = self.prices(case.record.shape[1:])
+        plans = policies(prediction, overlaps, prices, names, self.alpha)
+        if self.second_look_mm2 is not None:
+            for policy in plans:
+                if is_routed(policy, names):
+                    looks = labels.found_mm2(), self.second_look_mm2, prices.macs
+                    plans[policy] = with_second_looks(plans[policy], *looks)
         scores = {policy: labels.scores(options, self.cleaning, self.structures) for policy, options in plans.items()}
         overlaps.save(path.with_suffix(".npz"))
         content = {

@@ -80,7 +80,7 @@ def test_labels_are_cleaned_unless_that_is_switched_off(
     rules = {"smallest_label_ml": {"4": {"millilitres": 1000, "becomes": 1}}}
     path.write_text(json.dumps({**json.loads(path.read_text()), "cleaning": rules}))
     segment(case, tmp_path / "clean")
-    assert "cleaned   Enhancing tumor: 0." in capsys.readouterr().out
+    assert "note      Enhancing tumor: 0." in capsys.readouterr().out
     segment(case, tmp_path / "raw", "--no-cleaning")
     assert "cleaned  " not in capsys.readouterr().out
     clean, raw = summary_of(tmp_path / "clean"), summary_of(tmp_path / "raw")

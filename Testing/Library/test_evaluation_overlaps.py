@@ -1,5 +1,6 @@
 """Pixel counts, the choices they lead to, and the policies compared on them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_the_curve_spends_no_more_than_each_budget_and_reaches_the_best_plan() -
     assert all(point.macs <= point.share * 90 for point in points)
     assert points[-1].measured == pytest.approx({"whole": 1.0, "core": 1.0})
     assert points[0].measured["core"] == 0.0
+
+
+def test_what_a_plan_leaves_of_a_budget_pays_for_second_looks() -> None:
+    skips = replace(prediction(), area=np.array([0.0, 10, 0], np.float32))
+    found = np.full((3, 2), 50.0)
+    (plain,) = measure_curve([skips], [overlaps()], PRICES, (1.0,))
+    (looked,) = measure_curve([skips], [overlaps()], PRICES, (1.0,), 50.0, [found])
+    (nothing,) = measure_curve([skips], [overlaps()], PRICES, (1.0,), 51.0, [found])
+    assert plain == nothing and looked.macs > plain.macs
+    assert looked.macs <= 90 and looked.measured["whole"] > plain.measured["whole"]
 
 
 def test_missed_tumour_is_counted_in_millilitres() -> None:

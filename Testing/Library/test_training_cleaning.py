@@ -15,10 +15,11 @@ from DynamicSegLib.cleaning import Cleaning, SmallLabel, clean
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.evaluation.metrics import Score, score_volume
-from DynamicSegLib.evaluation.policies import DYNAMIC
+from DynamicSegLib.evaluation.policies import DYNAMIC, ORACLE, SKIP_ONLY
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.networks.decision import DecisionNetwork
 from DynamicSegLib.networks.registry import build_network
+from DynamicSegLib.routing import Prediction
 from DynamicSegLib.training import mutual_table, v2_judging, validation
 from DynamicSegLib.training.cache import CachedCase
 from DynamicSegLib.training.cleaning_choice import (
@@ -117,6 +118,28 @@ def test_held_out_cases_are_scored_as_a_user_gets_them(bank: Bank, case: CachedC
         assert result.scores[policy] == score_volume(expected, labels.reference, STRUCTURES, case.record.spacing_mm)
     reached = cleaned.reached(result).volume_dice(result.plans["U4"])
     assert reached == pytest.approx({name: score.dice for name, score in result.scores["U4"].items()})
+
+
+def test_held_out_cases_are_judged_with_second_looks_and_kept_apart(
+    bank: Bank, case: CachedCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = case.record.shape[0]
+    choice = np.zeros(slices, np.int64)
+    choice[3] = 2
+    predicted = Prediction(np.full((slices, 3), 0.5, np.float32), np.full(slices, 99, np.float32), choice)
+    monkeypatch.setattr(Validator, "predict", lambda *_: predicted)
+    plain = validator(bank, tmp_path / "kept")
+    looking = replace(plain, second_look_mm2=1.0)
+    (before,), (after,) = plain.validate([case]), looking.validate([case])
+
+    found = looking.found_mm2(after)
+    assert found.shape == (slices, 2) and (found == plain.found_mm2(before)).all()
+    assert before.plans[DYNAMIC].tolist() == choice.tolist()
+    assert after.plans[DYNAMIC][2:5].tolist() == [2, 2, 2]
+    assert after.plans["skip, else U4"][2:5].tolist() == [2, 2, 2]
+    for policy in ("U2", "U4", ORACLE, SKIP_ONLY):
+        assert after.plans[policy].tolist() == before.plans[policy].tolist()
+    assert plain.validate([case])[0].plans[DYNAMIC].tolist() == choice.tolist()
 
 
 def test_results_of_other_rules_are_kept_apart_and_run_no_network(
