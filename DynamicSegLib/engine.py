@@ -236,7 +236,6 @@ class Run:
 
     def _second_looks(self, plan: Plan) -> Iterator[Step]:
         while looks := self._doubtful(plan):
-            self._doubted |= looks.keys()
             for option in sorted(set(looks.values())):
                 slices = [index for index in looks if looks[index] == option]
                 for first in range(0, len(slices), self.batch):
@@ -245,6 +244,7 @@ class Run:
                     if unknown:
                         self._compute(unknown, option)
                     self._chosen[batch] = option
+                    self._doubted |= set(batch)
                     yield Step(tuple(batch), option, self._macs_spent, self.study.slices, self.study.slices)
 
     def _doubtful(self, plan: Plan) -> dict[int, int]:
@@ -258,10 +258,14 @@ class Run:
             left = 1e6 * (plan.seconds - self._seconds["route"] - self._seconds["run"])
         elif plan.budget is not None:
             left = plan.budget - self._macs_of(self._chosen)
-        pixel_mm2 = self.study.spacing_mm[1] * self.study.spacing_mm[2]
-        found = np.array([np.count_nonzero(self.labels_of(i)) * pixel_mm2 for i in range(self.study.slices)])
-        looks = second_looks(self._chosen, found, smallest_mm2, costs, left)
+        looks = second_looks(self._chosen, self._found_mm2(), smallest_mm2, costs, left)
         return {i: option for i, option in looks.items() if i not in plan.pinned and self.study.volumes[:, i].any()}
+
+    def _found_mm2(self) -> NDArray[np.float64]:
+        """Area of all labels on each slice as they stand, float64 `[slice]`."""
+        results = [self._results.get((index, int(option))) for index, option in enumerate(self._chosen)]
+        pixels = [0 if result is None else np.count_nonzero(result.labels) for result in results]
+        return np.array(pixels) * (self.study.spacing_mm[1] * self.study.spacing_mm[2])
 
     def _corrected(self, plan: Plan, options: NDArray[np.int64], waiting: list[int]) -> list[int]:
         """Plan the waiting slices anew within the seconds left, in place; return those that still wait."""

@@ -72,6 +72,7 @@ class MutualConfig(RunConfig):
     width: of the network that learns from the labels; 1.0, or another for the independent training of one width.
     students: random widths that learn from it each step, besides the smallest; None trains without students: one width
         by itself, as the paper's comparison does, or the full one, whose narrower widths then collapse.
+    listed: students have the `widths` themselves, no width twice in a step, instead of any width between their ends.
     whole_share: how often a student sees the whole resolution, 0 to 1; as often as each other resolution where None.
     keep: configurations to export; all widths at all resolutions (up to `width`) where empty.
     size: training size in pixels (row, column), divisible by 8.
@@ -86,6 +87,7 @@ class MutualConfig(RunConfig):
     resolutions: tuple[int, ...] = tuple(resolution for resolution in RESOLUTIONS if resolution is not None)
     width: float = 1.0
     students: int | None = 2
+    listed: bool = False
     whole_share: float | None = None
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     keep: tuple[Configuration, ...] = ()
@@ -103,10 +105,20 @@ class MutualConfig(RunConfig):
             raise TrainingError(f"A width of {wrong or 'nothing'}: expected widths above 0 and at most 1.")
         if self.students is not None and self.students < 0:
             raise TrainingError(f"students {self.students}: expected 0 or more, or null for none at all.")
+        if self.listed and self.students is not None and self.students > len(self.between):
+            raise TrainingError(
+                f"students {self.students}: with listed, expected at most the {len(self.between)} widths between the "
+                "smallest and the full one."
+            )
         if self.whole_share is not None and not 0 <= self.whole_share <= 1:
             raise TrainingError(f"whole_share {self.whole_share}: expected 0 to 1, or null for an equal share.")
         if any(side % 8 for side in self.size):
             raise TrainingError(f"size {self.size} is not divisible by 8, as the network needs it.")
+
+    @property
+    def between(self) -> tuple[float, ...]:
+        """The widths above the smallest and below the one that learns from the labels."""
+        return tuple(width for width in sorted(self.widths)[1:] if width < self.width)
 
     @property
     def exported(self) -> tuple[Configuration, ...]:

@@ -25,15 +25,21 @@ def draw_students(config: MutualConfig, generator: np.random.Generator) -> tuple
     """The configurations that learn from the full network in this step: the smallest width, then random ones, each at a
     random resolution.
 
-    Widths are uniform between the ends of `config.widths`, as in the paper; resolutions are of the list, or whole.
+    Widths are uniform between the ends of `config.widths`, as in the paper, or with `config.listed` of these widths;
+    resolutions are of the list, or whole.
 
     Source: MutualNet (the smallest and two random widths).
-    Deviation: `config.whole_share` can favour the whole resolution, on which full networks are compared.
+    Deviation: `config.whole_share` can favour the whole resolution, on which full networks are compared, and
+    `config.listed` learn only what is exported: in a short training no width has to share with its neighbours.
     """
     if config.students is None:
         return ()
     smallest, largest = min(config.widths), min(max(config.widths), config.width)
-    widths = [smallest, *(float(generator.uniform(smallest, largest)) for _ in range(config.students))]
+    if config.listed:
+        others = generator.choice(config.between, size=config.students, replace=False).tolist()
+    else:
+        others = [float(generator.uniform(smallest, largest)) for _ in range(config.students)]
+    widths = [smallest, *others]
     resolutions, count = (*config.resolutions, None), len(config.resolutions)
     whole = 1 / (count + 1) if config.whole_share is None else config.whole_share
     chances = [*[(1 - whole) / count] * count, whole] if count else [1.0]

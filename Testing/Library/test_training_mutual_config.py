@@ -77,6 +77,7 @@ def test_all_configurations_of_the_paper_are_112() -> None:
         ({"widths": ()}, "width"),
         ({"width": 1.5}, "width"),
         ({"students": -1}, "students"),
+        ({"students": 3, "listed": True, "widths": (0.25, 0.5, 0.75, 1.0)}, "at most the 2 widths"),
         ({"size": (100, 128)}, "divisible by 8"),
     ],
 )

@@ -74,6 +74,18 @@ def test_the_smallest_width_comes_first_and_the_others_lie_between_the_ends() ->
     assert {student.resolution for students in drawn for student in students} == {96, 144, None}
 
 
+def test_listed_widths_are_learnt_themselves_each_once_in_a_step() -> None:
+    config = _config(widths=(1.0, 0.5, 0.25, 0.75), resolutions=(96,), students=2, listed=True)
+    generator = np.random.default_rng(0)
+
+    drawn = [draw_students(config, generator) for _ in range(20)]
+
+    assert all(students[0].width == 0.25 for students in drawn)
+    assert {tuple(sorted(student.width for student in students[1:])) for students in drawn} == {(0.5, 0.75)}
+    one = [draw_students(_config(widths=(0.25, 0.5, 0.75, 1.0), students=1, listed=True), generator) for _ in range(20)]
+    assert {students[1].width for students in one} == {0.5, 0.75}
+
+
 def test_students_see_the_whole_resolution_as_often_as_is_asked() -> None:
     generator = np.random.default_rng(0)
 
