@@ -14,7 +14,7 @@ import numpy as np
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.backends.choice import load_libraries
 from DynamicSegLib.benchmark.published import PublishedBackend
-from DynamicSegLib.budget import Budget
+from DynamicSegLib.budget import Budget, Plan
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.engine import Run
@@ -71,8 +71,8 @@ def whole_case(
         prepared = time.perf_counter()
         libraries.exception()  # waits
         run = _start(study, loaded, backend, precision, device, setting, whole_slices)
-        options = _options(run, budget, static)
-        scale = _execute(run, options, part)
+        plan = _plan(run, budget, static)
+        scale = _execute(run, plan, part)
     writing = time.perf_counter()
     segmentation = run.segmentation()
     with tempfile.TemporaryDirectory() as folder:
@@ -88,6 +88,7 @@ def whole_case(
         "write": ended - writing,
     }
     facts = segmentation.facts
+    options = plan.options if part > 1 else np.array([decision.option for decision in segmentation.decisions])
     return {
         "seconds": {**seconds, "total": sum(seconds.values())},
         "macs": run.router_cost.macs * study.slices + int(np.array([c.macs for c in run.costs])[options].sum()),
@@ -120,23 +121,26 @@ def _start(
     return Run(study, bundle, method.make_router(bundle, published, size), published, setting, 1, execution)
 
 
-def _options(run: Run, budget: str | None, static: bool) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _plan(run: Run, budget: str | None, static: bool) -> Plan:
     if static:
-        return np.full(run.study.slices, len(run.costs) - 1, np.int64)
-    return run.plan(None if budget is None else Budget.parse(budget)).options
+        return run.plan(pins=dict.fromkeys(range(run.study.slices), len(run.costs) - 1))
+    return run.plan(None if budget is None else Budget.parse(budget))
 
 
-def _execute(run: Run, options: "np.ndarray[Any, np.dtype[np.int64]]", part: int) -> float:
-    """Run the options, or one in `part` of each; returns by what to multiply the seconds."""
-    chosen = np.zeros_like(options)
-    for option in range(1, len(run.costs)):
-        where = np.flatnonzero(options == option)[::part]
-        chosen[where] = option
-    plan = run.plan(pins=dict(enumerate(chosen.tolist())))
+def _execute(run: Run, plan: Plan, part: int) -> float:
+    """Run a plan as a user does, or one in `part` slices of each option; returns by what to multiply the seconds."""
+    scale = 1.0
+    if part > 1:
+        chosen = np.zeros_like(plan.options)
+        for option in range(1, len(run.costs)):
+            where = np.flatnonzero(plan.options == option)[::part]
+            chosen[where] = option
+        costs = np.array([cost.macs for cost in run.costs], np.float64)
+        scale = float(costs[plan.options].sum() / costs[chosen].sum()) if chosen.any() else 1.0
+        plan = run.plan(pins=dict(enumerate(chosen.tolist())))
     for _ in run.execute(plan):
         pass
-    costs = np.array([cost.macs for cost in run.costs], np.float64)
-    return float(costs[options].sum() / costs[chosen].sum()) if chosen.any() else 1.0
+    return scale
 
 
 def candidates(case: str, bundle: str, backend: str, precision: str, batches: int, device: str = "cpu") -> Result:
