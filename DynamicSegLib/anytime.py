@@ -15,8 +15,8 @@ def improve(run: Run, budget: Budget | None = None) -> Iterator[Step]:
     """Run every slice at stake with its cheapest worthwhile option first, then upgrade slices by predicted gain.
 
     Second looks (see `Run.execute`) come last. After each step the run holds a valid segmentation; stop iterating to
-    keep it. All work counts against the budget,
-    results that are replaced later included, so that what is spent never exceeds it.
+    keep it. All work counts against the budget, results that are replaced later included, so that what is spent never
+    exceeds it.
 
     Parameters
     ----------
