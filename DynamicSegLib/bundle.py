@@ -207,13 +207,14 @@ def _from_description(folder: Path, data: Mapping[str, Any], checksum: str) -> B
         folder=folder,
         checksum=checksum,
         cleaning=parse_cleaning(data.get("cleaning"), values, str(folder / DESCRIPTION_FILE)),
-        second_look_mm2=_second_look(data.get("second_look_mm2")),
+        second_look_mm2=parse_second_look(data.get("second_look_mm2")),
         int8=_int8(data.get("int8", {}), checked),
         dice_lost={precision: float(lost) for precision, lost in data.get("dice_lost", {}).items()},
     )
 
 
-def _second_look(value: object) -> float | None:
+def parse_second_look(value: object) -> float | None:
+    """`second_look_mm2` as a bundle or a configuration gives it; BundleError where it is no area above 0."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:

@@ -235,7 +235,10 @@ class Run:
         self.calibration.save()
 
     def _second_looks(self, plan: Plan) -> Iterator[Step]:
-        while looks := self._doubtful(plan):
+        if self.bundle.second_look_mm2 is None:
+            return
+        empty = {i for i in np.flatnonzero(self._chosen == 0).tolist() if not self.study.volumes[:, i].any()}
+        while looks := self._doubtful(plan, self.bundle.second_look_mm2, plan.pinned | empty):
             for option in sorted(set(looks.values())):
                 slices = [index for index in looks if looks[index] == option]
                 for first in range(0, len(slices), self.batch):
@@ -247,19 +250,15 @@ class Run:
                     self._doubted |= set(batch)
                     yield Step(tuple(batch), option, self._macs_spent, self.study.slices, self.study.slices)
 
-    def _doubtful(self, plan: Plan) -> dict[int, int]:
+    def _doubtful(self, plan: Plan, smallest_mm2: float, fixed: frozenset[int]) -> dict[int, int]:
         """Skipped slices that deserve a second look now, with the option that they are to get."""
-        smallest_mm2 = self.bundle.second_look_mm2
-        if smallest_mm2 is None:
-            return {}
         costs, left = [cost.macs for cost in self.costs], math.inf
         if plan.seconds is not None:
             costs = self._microseconds()
             left = 1e6 * (plan.seconds - self._seconds["route"] - self._seconds["run"])
         elif plan.budget is not None:
             left = plan.budget - self._macs_of(self._chosen)
-        looks = second_looks(self._chosen, self._found_mm2(), smallest_mm2, costs, left)
-        return {i: option for i, option in looks.items() if i not in plan.pinned and self.study.volumes[:, i].any()}
+        return second_looks(self._chosen, self._found_mm2(), smallest_mm2, costs, left, fixed)
 
     def _found_mm2(self) -> NDArray[np.float64]:
         """Area of all labels on each slice as they stand, float64 `[slice]`."""

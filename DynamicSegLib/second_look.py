@@ -6,7 +6,7 @@ cyst, say, as dark as the ventricles. That its neighbour is full of tumour tells
 Source: none of the papers has it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ def second_looks(
     smallest_mm2: float,
     costs: Sequence[int],
     left: float = np.inf,
+    fixed: Collection[int] = (),
 ) -> dict[int, int]:
     """Options by slice, for skipped slices beside a finding: that of the neighbour on which more was found.
 
@@ -29,6 +30,7 @@ def second_looks(
     costs: of each option on one slice, skip first.
     left: what may be spent, in the same unit. Slices beside the largest findings come first; what does not fit stays
         skipped.
+    fixed: slices that stay skipped in any case.
     """
     finding = np.where((options > 0) & (found_mm2 >= smallest_mm2), found_mm2, 0.0)
     before, after = np.zeros_like(finding), np.zeros_like(finding)
@@ -36,7 +38,7 @@ def second_looks(
     larger = np.maximum(before, after)
     looks: dict[int, int] = {}
     for index in np.argsort(-larger, kind="stable"):
-        if options[index] or larger[index] <= 0:
+        if options[index] or larger[index] <= 0 or index in fixed:
             continue
         option = int(options[index - 1] if before[index] >= after[index] else options[index + 1])
         if costs[option] <= left:

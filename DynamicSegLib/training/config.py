@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from DynamicSegLib.bundle import parse_second_look
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.choices import Softmax
 from DynamicSegLib.methods.med_danet import METHOD
@@ -191,6 +192,9 @@ class BundleConfig:
     int8_slices: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     training: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parse_second_look(self.second_look_mm2)
 
 
 @dataclass(frozen=True)

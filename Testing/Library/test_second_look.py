@@ -12,10 +12,11 @@ from DynamicSegLib.api import segment
 from DynamicSegLib.budget import Budget, Plan
 from DynamicSegLib.bundle import Bundle, read_bundle
 from DynamicSegLib.engine import Run, Step
-from DynamicSegLib.errors import BundleError
+from DynamicSegLib.errors import BundleError, DynamicSegError
 from DynamicSegLib.methods.registry import start_run
 from DynamicSegLib.second_look import second_looks, with_second_looks
 from DynamicSegLib.study import Study, build_study
+from DynamicSegLib.training import config
 from Testing.tiny import SLICES, head_images, write_tiny_bundle
 
 COSTS = [0, 10, 30]
@@ -68,6 +69,19 @@ def test_a_small_finding_and_the_ends_of_the_volume_ask_for_nothing() -> None:
 def test_between_two_findings_the_larger_one_says_what_is_run() -> None:
     assert looks([1, 0, 2], [500, 0, 400]) == {1: 1}
     assert looks([1, 0, 2], [300, 0, 400]) == {1: 2}
+
+
+def test_slices_that_stay_skipped_take_nothing_of_what_is_left() -> None:
+    options, found = np.array([0, 1, 0]), np.array([0, 200.0, 0])
+    assert second_looks(options, found, 100, COSTS, left=10, fixed={0}) == {2: 1}
+    assert second_looks(options, found, 100, COSTS, left=10) == {0: 1}
+
+
+def test_a_configuration_with_a_wrong_area_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    path = Path(config.__file__).parent / "configs" / "shipped-glioma-bundle.yaml"
+    assert config.read_config(path, config.BundleConfig).second_look_mm2 == 200
+    with pytest.raises(DynamicSegError, match="second_look_mm2 is -5"):
+        config.read_config(path, config.BundleConfig, ["second_look_mm2=-5"])
 
 
 def test_what_cannot_be_paid_stays_skipped_and_large_findings_come_first() -> None:
