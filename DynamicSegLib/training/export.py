@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -31,18 +32,18 @@ def export_bank(
 
 def write_bank(folder: Path, candidates: Iterable[Candidate], modalities: int) -> None:
     """Write what the weights in a folder belong to, as `read_bank` reads it; each candidate names its file."""
-    rows = [
-        {
-            "name": each.name,
-            "network": each.network,
-            "arguments": dict(each.arguments),
-            "neighbours_mm": each.context.neighbours_mm,
-            "weights": each.weights.name,
-        }
-        for each in candidates
-        if each.weights is not None
-    ]
+    rows = [{**described(each), "weights": each.weights.name} for each in candidates if each.weights is not None]
     write_text_whole(folder / BANK_FILE, json.dumps({"modalities": modalities, "candidates": rows}, indent=2) + "\n")
+
+
+def described(candidate: Candidate) -> dict[str, Any]:
+    """A candidate without its weights as plain values, named as in `CandidateConfig`."""
+    return {
+        "name": candidate.name,
+        "network": candidate.network,
+        "arguments": dict(candidate.arguments),
+        "neighbours_mm": list(candidate.context.neighbours_mm),
+    }
 
 
 def read_bank(*folders: Path) -> Bank:

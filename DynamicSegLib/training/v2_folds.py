@@ -23,7 +23,7 @@ from DynamicSegLib.methods.med_danet_v2 import METHOD
 from DynamicSegLib.training.cache import open_case
 from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, FoldsConfig, read_config
 from DynamicSegLib.training.distribution import require_one_process
-from DynamicSegLib.training.export import BANK_FILE, read_bank
+from DynamicSegLib.training.export import BANK_FILE, described, read_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
 from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validate
 from DynamicSegLib.training.found_labels import results_folder
@@ -128,24 +128,16 @@ class V2Folds:
     def _as_bank(self, variant: str) -> FoldsConfig:
         """The cross-validation of any bank: the banks are there already, so nothing of `bank` is trained."""
         bank = read_bank(self.trained(variant, self.folds.held_out[0]))
-        rows = [
-            {
-                "name": c.name,
-                "network": c.network,
-                "arguments": dict(c.arguments),
-                "neighbours_mm": list(c.context.neighbours_mm),
-            }
-            for c in bank.candidates
-        ]
+        rows = [described(candidate) for candidate in bank.candidates]
         data = {"cache": str(self.config.cache), "cases": str(self.config.cases)}
         content = {"output": "unused", "data": data, "candidates": rows, "steps": 1}
-        described = self._root(variant) / "bank.yaml"
-        write_text_whole(described, yaml.safe_dump(content))
+        file = self._root(variant) / "bank.yaml"
+        write_text_whole(file, yaml.safe_dump(content))
         return FoldsConfig(
             self._root(variant),
             self.config.cache,
             self.config.cases,
-            described,
+            file,
             self.config.decision,
             self.config.bundle,
             self.config.extra,
