@@ -2,8 +2,8 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,13 @@ import SimpleITK as sitk
 
 from DynamicSegLib.errors import InputError
 from DynamicSegLib.naming import guess_modality, is_label_name
-from DynamicSegLib.threads import thread_count
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 # Modality order of the Decathlon's brain tumours where no dataset.json is at hand.
 DECATHLON_ORDER = ("flair", "t1", "t1ce", "t2")
+# ITK's NIfTI reader keeps the last file's name in a string that all threads share without a lock: two that read at once
+# can free it twice, which ends the process ("double free or corruption").
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def read_volume(source: Source) -> sitk.Image:
             raise InputError(f"{path} does not exist: check the path.")
         source = _only_series(path) if path.is_dir() else path
     try:
-        return sitk.ReadImage(source.files if isinstance(source, DicomSeries) else str(source))
+        with _READING:
+            return sitk.ReadImage(source.files if isinstance(source, DicomSeries) else str(source))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
@@ -77,9 +80,8 @@ def read_volume(source: Source) -> sitk.Image:
 
 
 def read_volumes(paths: Mapping[str, Source]) -> dict[str, sitk.Image]:
-    """Read several volumes at once (decompression runs outside Python's lock). Raises InputError like `read_volume`."""
-    with ThreadPoolExecutor(max_workers=max(1, min(len(paths), thread_count()))) as pool:
-        return dict(zip(paths, pool.map(read_volume, paths.values()), strict=True))
+    """Read several volumes, one after the other. Raises InputError like `read_volume`."""
+    return {name: read_volume(path) for name, path in paths.items()}
 
 
 def read_case(
@@ -189,7 +191,8 @@ def _four_d_file(path: Path) -> Path | None:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(files[0]))
     try:
-        reader.ReadImageInformation()
+        with _READING:
+            reader.ReadImageInformation()
     except RuntimeError:
         return None
     return files[0] if reader.GetDimension() == 4 else None

@@ -1,6 +1,9 @@
 """Reading: formats, the usual folder layouts, and one clear error where something is amiss."""
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +149,22 @@ def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_volume_the_bundle_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'pet' is not one of this bundle's modalities"):
         read_case(tmp_path, GLIOMA, {"pet": tmp_path / "pet.nii"})
+
+
+def test_threads_that_read_wait_for_each_other_since_itk_keeps_a_file_name_that_all_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = write_case(tmp_path / "case", BRATS_2021)
+    free, alone = threading.Semaphore(1), []
+
+    def slow_read(path: str) -> sitk.Image:
+        alone.append(free.acquire(blocking=False))
+        time.sleep(0.02)
+        free.release()
+        return volume(1)
+
+    monkeypatch.setattr(sitk, "ReadImage", slow_read)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: read_case(case, GLIOMA), range(2)))
+
+    assert alone == [True] * 8
