@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.execution import Execution
-from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.files import keep_text
 from DynamicSegLib.resources import cache_folder
 
 CHECK_SLICES = 6
+FEWEST_PIXELS = 400
+"""Of both results of a candidate together; with fewer a few pixels at a border would decide."""
 _SEARCHED_SLICES = 24
 _BATCH = 4
 
@@ -40,18 +43,16 @@ class Agreement:
     def dice(self, exact: Backend, lower: Backend, machine: str) -> float | None:
         """The lowest Dice of any candidate's labels under `lower` against those under `exact`, all structures together.
 
-        Measured once for a bundle and machine, then read from disk. None where `exact` finds no foreground to compare.
+        Measured once for a bundle and machine, then read from disk. None where too little is found to compare.
         """
         words = [self.key, exact.facts.name, lower.facts.precision, machine]
         path = cache_folder() / "agreement" / f"{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}.json"
         if self.key and path.is_file():
-            try:
+            with suppress(OSError, ValueError, TypeError):  # unreadable: measured anew
                 return float(json.loads(path.read_text(encoding="utf-8")))
-            except (ValueError, TypeError):
-                path.unlink(missing_ok=True)
         measured = self._measured(self.make_execution(exact), self.make_execution(lower))
         if self.key and measured is not None:
-            write_text_whole(path, json.dumps(measured) + "\n")
+            keep_text(path, json.dumps(measured) + "\n")
         return measured
 
     def _measured(self, exact: Execution, lower: Execution) -> float | None:
@@ -61,9 +62,9 @@ class Agreement:
         scores = []
         for option in range(1, self.candidates + 1):
             slices = self.seen(option, checked)
-            score = overlap(_classes(exact, option, slices), _classes(lower, option, slices))
-            if score is not None:
-                scores.append(score)
+            found = _classes(exact, option, slices), _classes(lower, option, slices)
+            if sum(map(np.count_nonzero, found)) >= FEWEST_PIXELS:
+                scores.append(overlap(*found))
         return min(scores) if scores else None
 
     def _check_slices(self, exact: Execution) -> NDArray[np.int64]:
@@ -75,10 +76,10 @@ class Agreement:
         return np.sort(searched[most[found[most] > 0]])
 
 
-def overlap(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:
-    """Dice of two class images over all foreground classes together; None where neither has any."""
+def overlap(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Dice of two class images over all foreground classes together; one of them has some."""
     sizes = np.count_nonzero(reference) + np.count_nonzero(other)
-    return 2 * np.count_nonzero((reference == other) & (reference > 0)) / sizes if sizes else None
+    return 2 * np.count_nonzero((reference == other) & (reference > 0)) / sizes
 
 
 def _classes(execution: Execution, option: int, slices: NDArray[np.float32]) -> NDArray[np.uint8]:

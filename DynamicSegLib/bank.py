@@ -1,5 +1,6 @@
 """The model bank: what can be run on one slice, and what each of it costs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -67,25 +68,19 @@ class Candidate:
         if setting == "whole" and size in self.recorded:
             return self.recorded[size]
         channels = modalities * self.context.planes
-        arguments = tuple(sorted((key, _frozen(value)) for key, value in self.arguments.items()))
+        arguments = json.dumps(dict(self.arguments), sort_keys=True)
         if self.weights is None:
             return _counted(self.network, arguments, size, channels, setting)
         circumstances = ("candidate", self.network, arguments, size, channels, setting)
         return remembered(circumstances, lambda: _counted(self.network, arguments, size, channels, setting))
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
-
-
 @lru_cache(maxsize=256)
-def _counted(
-    network: str, arguments: tuple[tuple[str, Any], ...], size: tuple[int, int], channels: int, setting: str
-) -> Cost:
+def _counted(network: str, arguments: str, size: tuple[int, int], channels: int, setting: str) -> Cost:
     import torch
 
     with torch.device("meta"):
-        module = Candidate("", network, dict(arguments)).build(setting)
+        module = Candidate("", network, json.loads(arguments)).build(setting)
     return count(module, (1, channels, *size))
 
 

@@ -4,6 +4,7 @@ The volume's Dice is the mean of the slices' Dice weighted by their area (predic
 an option is worth on a slice is `area x quality`. Maximising the sum under a budget is a multiple-choice knapsack.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Budget:
         return int(self.value if self.unit is Unit.MACS else self.value * slices * costliest)
 
 
+def rounded_up(number: float) -> str:
+    """Two decimals, never below the number: a smallest budget that is named must also be accepted."""
+    return f"{math.ceil(100 * number) / 100:.2f}"
+
+
 @dataclass(frozen=True)
 class Plan:
     """One option a slice.
@@ -129,13 +135,7 @@ def plan_within(
     Deviation: weighted by the area at stake; a multiplier that follows from the budget instead of a fixed alpha.
     """
     values = _values(prediction)
-    pinned = dict(pins or {})
-    for index, option in pinned.items():
-        if not 0 <= index < prediction.slices or not 0 <= option < prediction.options:
-            raise BudgetError(
-                f"Option {option} cannot be pinned to slice {index}: there are {prediction.slices} slices and options "
-                f"0 to {prediction.options - 1}."
-            )
+    pinned = _checked_pins(prediction, pins)
     fixed = sum(int(costs[option]) for option in pinned.values())
     if budget < fixed:
         raise BudgetError(
@@ -173,7 +173,11 @@ def plan_by_alpha(
     paper_flops: of each option on one slice, skip first.
     alpha: weight of cost in Eq. 4, applied to the predicted qualities; None takes the decision network's own choice,
         which was trained with the bundle's alpha.
-    costs: as for `plan_within`.
+    costs, pins: as for `plan_within`.
+
+    Raises
+    ------
+    BudgetError: alpha is not between 0 and 1, or a pin names no slice or option.
 
     Source: Med-DANet, Eq. 4, with softmax on F only (Table 4's final setting), F in G.
     """
@@ -186,10 +190,21 @@ def plan_by_alpha(
         share = np.exp(cheapness - cheapness.max())
         scores = (1 - alpha) * prediction.quality[:, 1:] + alpha * share / share.sum()
         options = np.where(prediction.choice == 0, 0, scores.argmax(axis=1) + 1)
-    for index, option in (pins or {}).items():
+    pinned = _checked_pins(prediction, pins)
+    for index, option in pinned.items():
         options[index] = option
     cost = int(np.asarray(costs, np.int64)[options].sum())
-    return Plan(options, predicted_quality(prediction, options), cost, pinned=frozenset(pins or {}))
+    return Plan(options, predicted_quality(prediction, options), cost, pinned=frozenset(pinned))
+
+
+def _checked_pins(prediction: Prediction, pins: Mapping[int, int] | None) -> dict[int, int]:
+    for index, option in (pins or {}).items():
+        if not 0 <= index < prediction.slices or not 0 <= option < prediction.options:
+            raise BudgetError(
+                f"Option {option} cannot be pinned to slice {index}: there are {prediction.slices} slices and options "
+                f"0 to {prediction.options - 1}."
+            )
+    return dict(pins or {})
 
 
 def quality_cost_curve(

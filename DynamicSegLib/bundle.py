@@ -133,8 +133,8 @@ def read_bundle(folder: Path) -> Bundle:
             f"{path} has format version {version!r} where this DynamicSeg reads {FORMAT_VERSION}: update DynamicSeg, "
             "or get a bundle made for it."
         )
-    _check_files(folder, description.get("files", {}))
     try:
+        _check_files(folder, description["files"])
         return _from_description(folder, description, hashlib.sha256(text).hexdigest())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path} is incomplete or malformed ({type(error).__name__}: {error}).") from error

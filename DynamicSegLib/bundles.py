@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.bundle import CARD_FILE, DESCRIPTION_FILE, FORMAT_VERSION, Bundle, checksum_of, read_bundle
 from DynamicSegLib.errors import BundleError
+from DynamicSegLib.files import put_in_place
 from DynamicSegLib.resources import home_folder, shipped_folder
 from DynamicSegLib.weights import Storage, save_weights
 
@@ -67,19 +68,22 @@ def install_bundle(archive: str | os.PathLike[str], replace: bool = False) -> Bu
     """
     source = Path(archive)
     target_root = home_folder() / "bundles"
-    target_root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".install-", dir=target_root))
+    try:
+        target_root.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".install-", dir=target_root))
+    except OSError as error:
+        raise BundleError(
+            f"{target_root} cannot be written to ({error.strerror}): let DYNAMICSEG_HOME name another folder."
+        ) from error
     try:
         folder = _unpacked(source, scratch)
         bundle = read_bundle(folder)
         if Path(bundle.name).name != bundle.name or bundle.name.startswith("."):
             raise BundleError(f"{source} calls itself {bundle.name!r}, which is not a plain name.")
         target = target_root / bundle.name
-        if target.exists():
-            if not replace:
-                raise BundleError(f"A bundle {bundle.name!r} is installed already: pass --replace to install this one.")
-            shutil.rmtree(target)
-        folder.replace(target)
+        if target.exists() and not replace:
+            raise BundleError(f"A bundle {bundle.name!r} is installed already: pass --replace to install this one.")
+        put_in_place(folder, target)
         return read_bundle(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -120,8 +124,9 @@ def write_bundle(
     storage: type of the weights in the files.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        scratch = Path(beside) / folder.name
+        scratch.mkdir()
         for candidate in bundle.bank.candidates:
             file = scratch / _weights_file(bundle.bank, candidate)
             if not file.exists():
@@ -136,11 +141,7 @@ def write_bundle(
         text = json.dumps({**_description(bundle), "files": files}, indent=2, ensure_ascii=False)
         (scratch / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8", newline="\n")
         read_bundle(scratch)
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.replace(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        put_in_place(scratch, folder)
     return read_bundle(folder)
 
 

@@ -3,11 +3,10 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 
 from DynamicSegLib.cost import Cost
-from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.files import keep_text
 from DynamicSegLib.resources import cache_folder
 from DynamicSegLib.version import __version__
 
@@ -20,6 +19,5 @@ def remembered(circumstances: Sequence[object], count: Callable[[], Cost]) -> Co
         return Cost(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         cost = count()
-    with suppress(OSError):  # a folder that cannot be written to costs time next time, nothing else
-        write_text_whole(path, json.dumps(asdict(cost)) + "\n")
+    keep_text(path, json.dumps(asdict(cost)) + "\n")
     return cost

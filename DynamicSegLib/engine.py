@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from DynamicSegLib.backends.base import Backend
-from DynamicSegLib.budget import Budget, Plan, Unit, plan_by_alpha, plan_within, quality_cost_curve
+from DynamicSegLib.budget import Budget, Plan, Unit, plan_by_alpha, plan_within, quality_cost_curve, rounded_up
 from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.calibration import Calibration
 from DynamicSegLib.cleaning import changes, clean
@@ -102,7 +102,8 @@ class Run:
         self._prediction: Prediction | None = None
         self._asked_macs: int | None = None
         self._seconds = {"route": 0.0, "run": 0.0}
-        self.calibration = Calibration.load(bundle, backend.facts, size, setting)
+        self._seconds_before = 0.0  # of earlier plans that this run executed
+        self.calibration = Calibration.load(bundle, backend.facts, size, setting, self.batch)
 
     @property
     def macs_spent(self) -> int:
@@ -167,7 +168,7 @@ class Run:
             raise BudgetError(
                 f"A budget of {asked:,} multiply-accumulates is below the router's own cost: the smallest budget "
                 f"possible for these {self.study.slices} slices is {self.smallest_budget_macs:,} "
-                f"({_rounded_up(100 * self.smallest_budget_macs / (self.study.slices * max(macs)))}%)."
+                f"({rounded_up(100 * self.smallest_budget_macs / (self.study.slices * max(macs)))}%)."
             )
         self._asked_macs = asked
         return plan_within(prediction, macs, asked - self.smallest_budget_macs, pins)
@@ -182,7 +183,7 @@ class Run:
         if left < 0:
             raise BudgetError(
                 f"A budget of {seconds:g} s is below what routing alone takes here: the smallest budget possible is "
-                f"{_rounded_up(self._seconds['route'])} s."
+                f"{rounded_up(self._seconds['route'])} s."
             )
         plan = plan_within(prediction, self._microseconds(), left, pins)
         return replace(plan, cost=self._macs_of(plan.options), seconds=seconds, budget=None)
@@ -218,6 +219,7 @@ class Run:
         """
         options = plan.options.copy()
         self._doubted = frozenset()
+        self._seconds_before = self._seconds["run"]
         waiting = [i for i in range(len(options)) if options[i] and (i, int(options[i])) not in self._results]
         done = np.setdiff1d(np.arange(len(options)), waiting)
         self._chosen[done] = options[done]
@@ -255,7 +257,7 @@ class Run:
         costs, left = [cost.macs for cost in self.costs], math.inf
         if plan.seconds is not None:
             costs = self._microseconds()
-            left = 1e6 * (plan.seconds - self._seconds["route"] - self._seconds["run"])
+            left = self._microseconds_left(plan.seconds)
         elif plan.budget is not None:
             left = plan.budget - self._macs_of(self._chosen)
         return second_looks(self._chosen, self._found_mm2(), smallest_mm2, costs, left, fixed)
@@ -269,7 +271,7 @@ class Run:
     def _corrected(self, plan: Plan, options: NDArray[np.int64], waiting: list[int]) -> list[int]:
         """Plan the waiting slices anew within the seconds left, in place; return those that still wait."""
         assert plan.seconds is not None
-        left = max(0, round(1e6 * (plan.seconds - self._seconds["route"] - self._seconds["run"])))
+        left = self._microseconds_left(plan.seconds)
         free = [i for i in waiting if i not in plan.pinned]
         costs = self._microseconds()
         left -= sum(costs[options[i]] for i in waiting if i in plan.pinned)
@@ -277,6 +279,11 @@ class Run:
         settled = [i for i in waiting if not options[i] or (i, int(options[i])) in self._results]
         self._chosen[settled] = options[settled]
         return [i for i in waiting if i not in settled]
+
+    def _microseconds_left(self, seconds: float) -> int:
+        """Of a plan in seconds; what earlier plans of this run took is not its own."""
+        used = self._seconds["route"] + self._seconds["run"] - self._seconds_before
+        return max(0, round(1e6 * (seconds - used)))
 
     def _compute(self, batch: list[int], option: int) -> None:
         self.execution.prepare(option)
@@ -292,7 +299,7 @@ class Run:
         self._chosen[batch] = option
         self._macs_spent += sum(cost.macs for cost in costs)
         self._seconds["run"] += seconds
-        self.calibration.observe(option, each, len(batch))
+        self.calibration.observe(option, each, len(batch) / self.batch)
 
     def seen(self, option: int, indices: Sequence[int]) -> NDArray[np.float32]:
         """What an option's candidate sees of working slices, within the extent (see `Bank.seen`)."""
@@ -353,11 +360,6 @@ class Run:
             quality={name: float(q) for name, q in zip(options, prediction.quality[index], strict=True)},
             extra=result.extra if result else {},
         )
-
-
-def _rounded_up(number: float) -> str:
-    """Two decimals, never below the number: a smallest budget that is named must also be accepted."""
-    return f"{math.ceil(100 * number) / 100:.2f}"
 
 
 def _milliseconds_a_slice(execution: Execution, option: int, sample: NDArray[np.float32]) -> float:

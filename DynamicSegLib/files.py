@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from DynamicSegLib.errors import InputError
@@ -12,11 +14,11 @@ from DynamicSegLib.errors import InputError
 
 @contextmanager
 def written_together(folder: Path) -> Iterator[Path]:
-    """A scratch folder beside `folder`; its files move into `folder` when the block ends well, and vanish otherwise.
+    """A scratch folder inside `folder`; its files move into `folder` when the block ends well, and vanish otherwise.
 
     Raises
     ------
-    InputError: `folder` is a file, or cannot be written to.
+    InputError: `folder` is a file, or cannot be written to; a file of it cannot be replaced (then all are as before).
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -25,20 +27,71 @@ def written_together(folder: Path) -> Iterator[Path]:
         raise InputError(f"{folder} cannot be written to ({error.strerror}): choose another output folder.") from error
     try:
         yield scratch
-        for path in sorted(scratch.iterdir()):
-            path.replace(folder / path.name)
+        _move_together(sorted(scratch.iterdir()), folder, scratch / "replaced")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_text_whole(path: Path, text: str) -> None:
-    """Write a text file so that no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+def _move_together(files: list[Path], folder: Path, aside: Path) -> None:
+    aside.mkdir()
+    moved: list[Path] = []
+    for path in files:
+        target = folder / path.name
+        try:
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if target.exists():
+                target.replace(aside / path.name)
+            moved.append(target)
+            path.replace(target)
+        except OSError as error:
+            for each in moved:
+                each.unlink(missing_ok=True)
+                if (aside / each.name).exists():
+                    (aside / each.name).replace(each)
+            raise InputError(
+                f"{target} cannot be replaced ({error.strerror}), and nothing was: close the program that uses it, or "
+                "choose another output folder."
+            ) from error
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Let `folder` become `target`, on the same disk; what is there is lost only when that has worked."""
+    if not target.exists():
+        folder.replace(target)
+        return
+    # Renamed first: a file of it that is in use can be renamed everywhere, but not deleted on Windows.
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(name).replace(path)
+        target.replace(aside / target.name)
+        try:
+            folder.replace(target)
+        except OSError:
+            (aside / target.name).replace(target)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not by `tempfile`, whose files no other user may read: caches are shared.
+    beside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """`write_whole` for a text, in UTF-8."""
+    write_whole(path, text.encode())
+
+
+def keep_text(path: Path, text: str) -> None:
+    """Keep what can be made again: a folder that cannot be written to costs time next time, nothing else."""
+    with suppress(OSError):
+        write_text_whole(path, text)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from DynamicSegLib.budget import Budget, Unit
+from DynamicSegLib.budget import Budget, Unit, rounded_up
 from DynamicSegLib.errors import BudgetError
 
 
@@ -122,7 +122,7 @@ def _choose_by_seconds(rows: Sequence[QueryRow], seconds: float, slices: int) ->
     if not fitting:
         raise BudgetError(
             f"A budget of {seconds:g} s is below what the fastest configuration takes on {slices} slices: the smallest "
-            f"budget possible is {min(taken for _, taken in timed):.2f} s."
+            f"budget possible is {rounded_up(min(taken for _, taken in timed))} s."
         )
     return best(fitting)
 

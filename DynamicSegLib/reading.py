@@ -211,12 +211,18 @@ def _split(path: Path, expected: int) -> dict[str, sitk.Image]:
 
 def _order_from_dataset(path: Path) -> tuple[str, ...] | None:
     """Modality order from the Decathlon's dataset.json beside or above the file."""
-    for folder in list(path.parents)[:2]:
+    for folder in list(path.resolve().parents)[:2]:
         description = folder / "dataset.json"
         if not description.is_file():
             continue
-        modality = json.loads(description.read_text(encoding="utf-8")).get("modality", {})
-        names = [str(modality[key]) for key in sorted(modality, key=int)]
+        try:
+            modality = json.loads(description.read_text(encoding="utf-8"))["modality"]
+            names = [str(modality[key]) for key in sorted(modality, key=int)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{description} does not say which volume is which ({type(error).__name__}: {error}): expected "
+                '"modality": {"0": "FLAIR", ...}. Mend it, or give the volumes as single files.'
+            ) from error
         guesses = [guess_modality(name, DECATHLON_ORDER) for name in names]
         return tuple(guess or name.lower() for guess, name in zip(guesses, names, strict=True))
     return None

@@ -18,10 +18,10 @@ def home_folder() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "DynamicSeg"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "DynamicSeg"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "DynamicSeg"
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "DynamicSeg"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "DynamicSeg"
 
 
 def cache_folder() -> Path:

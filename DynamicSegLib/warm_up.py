@@ -19,9 +19,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from DynamicSegLib.backends import openvino_models
+from DynamicSegLib.backends.choice import has_cuda
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.extent import Extent
-from DynamicSegLib.files import write_text_whole
+from DynamicSegLib.files import keep_text
 from DynamicSegLib.geometry import place_working_grid
 from DynamicSegLib.resources import cache_folder
 from DynamicSegLib.study import Study
@@ -30,15 +31,15 @@ _SLICES = 24  # enough for the check of a lower precision, and quickly written
 
 
 class WarmUp:
-    """A child process that makes and keeps every compiled model that a run of `bundle` on `study` needs.
+    """A child process that makes and keeps every compiled model that a run of `bundle` on `study` and `device` needs.
 
     As a context it ends the child when it is left early.
     """
 
-    def __init__(self, study: Study, bundle: Bundle) -> None:
+    def __init__(self, study: Study, bundle: Bundle, device: str = "auto") -> None:
         from DynamicSegLib.methods.registry import extent_of
 
-        self._study, self._bundle = study, bundle
+        self._study, self._bundle, self._device = study, bundle, device
         self._extent = extent_of(study, bundle)
         self._child: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
@@ -47,6 +48,8 @@ class WarmUp:
     def needed(self) -> bool:
         """Whether OpenVINO will run the bundle on this machine and its models have not been made yet."""
         if not self._bundle.checksum or self._bundle.folder is None or not openvino_models.is_installed():
+            return False
+        if self._device.startswith("cuda") or (self._device == "auto" and has_cuda()):
             return False
         return not _marker(self._bundle, self._extent).is_file()
 
@@ -74,6 +77,8 @@ class WarmUp:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # On Windows, no console window beside Slicer's.
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         return self
 
@@ -88,6 +93,7 @@ class WarmUp:
                 self._child.wait(timeout=1)
             except subprocess.TimeoutExpired:
                 self._child.kill()
+                self._child.wait()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -108,11 +114,11 @@ def make_ready(bundle_folder: str, slices_file: str, extent_json: str, spacing_m
     grid = place_working_grid(reference, "axial", (1.0, 1.0), (rows, columns))
     # Of some slices only, so that it cannot be found anew.
     extent = Extent(**{name: tuple(pair) for name, pair in json.loads(extent_json).items()})
-    run = start_run(Study(volumes, bundle.input, grid), bundle, extent=extent)
+    run = start_run(Study(volumes, bundle.input, grid), bundle, device="cpu", extent=extent)
     run.route()
     for option in range(1, len(run.costs)):
         run.execution.prepare(option)
-    write_text_whole(_marker(bundle, extent), "")
+    keep_text(_marker(bundle, extent), "")
 
 
 def _marker(bundle: Bundle, extent: Extent) -> Path:

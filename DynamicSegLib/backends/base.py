@@ -60,6 +60,11 @@ class Backend(Protocol):
         """Slices of 240 x 240 pixels that are best run at once; memory grows with it."""
         ...
 
+    @property
+    def side_by_side(self) -> int:
+        """Slices that run side by side: the smallest batch that leaves no part of the machine idle."""
+        ...
+
     def compile(self, network: "nn.Module | Deferred", channels: int, size: tuple[int, int]) -> Compiled:
         """Make a network ready for inputs of `channels` and `size` (rows, columns).
 

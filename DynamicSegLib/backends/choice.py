@@ -42,7 +42,7 @@ def choose_backend(
     backend: `auto`, `openvino` or `torch`.
     device: `auto`, `cpu`, `cuda` or `cuda:N`.
     precision: `auto`, or one that the backend knows. `auto` is bf16 where the device (CPU with OpenVINO, GPU) computes
-        it natively, or int8 on a CPU that has 8-bit arithmetic and no bf16; float32 where they lose more than
+        it natively, int8 on other CPUs where the bundle has such models; float32 where they lose more than
         `LARGEST_LOSS`, or their labels agree too little with float32's. `int8` runs on OpenVINO only.
     dice_of: measures the agreement of two precisions; without it `auto` stays with float32.
     dice_lost: by precision, Dice that the networks lose on labelled cases (`Bundle.dice_lost`); int8 needs to be there.
@@ -69,8 +69,8 @@ def choose_backend(
     reason = "no CUDA device was found" if device == "auto" else "asked for"
     if backend == "torch" or device not in ("auto", "cpu"):
         return _torch("cpu" if device == "auto" else device, precision, reason, check)
-    if not openvino_is_installed():
-        missing = f"openvino, several times faster, is not installed ({openvino_models.INSTALL})"
+    missing = _why_no_openvino()
+    if missing:
         return _torch("cpu", precision, f"{missing}; {reason}" if device == "auto" else missing, check)
     reason = f"the fastest installed for a CPU; {reason}"
     return _openvino(_openvino_or_torch, precision, reason, check)
@@ -105,6 +105,17 @@ class _Check:
         return make(precision, f"{reason}; {precision}, {why}{known}")
 
 
+def _why_no_openvino() -> str:
+    """Why OpenVINO cannot be used here; empty where it can."""
+    if not openvino_is_installed():
+        return f"openvino, several times faster, is not installed ({openvino_models.INSTALL})"
+    try:
+        openvino_models.core()
+    except BackendError as error:
+        return str(error).partition(": pass")[0]
+    return ""
+
+
 def _openvino_or_torch(precision: str, reason: str) -> Backend:
     return FallbackBackend(OpenvinoBackend(precision, reason), lambda: TorchBackend("cpu", "fp32", reason))
 
@@ -121,10 +132,10 @@ def _openvino(make: _Make, precision: str, reason: str, check: _Check) -> Backen
     if precision != "auto":
         return make(precision, reason)
     machine = openvino_models.machine()
-    if openvino_models.can_compute("BF16"):
+    if openvino_models.has_bf16():
         return check.lower("bf16", make, reason, machine, "this CPU")
     reason = f"{reason}; this CPU has no bf16 of its own"
-    if "int8" in check.dice_lost and openvino_models.can_compute("INT8"):
+    if "int8" in check.dice_lost:
         return check.lower("int8", make, reason, machine, "this CPU")
     return make("fp32", f"{reason}, so fp32")
 
@@ -143,11 +154,20 @@ def has_cuda() -> bool:
 
 
 def _cuda_device() -> str | None:
-    """Name of the CUDA device that torch would use; torch, slow to import, is asked only where a driver is."""
+    """Name of the CUDA device that torch would use; torch, slow to import, is asked only where a driver is.
+
+    None for a GPU of which this build of torch has no kernels.
+    """
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
         return None
     import torch
 
-    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    try:
+        torch.zeros(1, device="cuda").add_(1).item()
+    except RuntimeError:
+        return None
+    return str(torch.cuda.get_device_name())

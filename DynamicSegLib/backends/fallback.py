@@ -34,6 +34,11 @@ class FallbackBackend:
         """See `Backend`."""
         return self._preferred.batch
 
+    @property
+    def side_by_side(self) -> int:
+        """See `Backend`."""
+        return self._preferred.side_by_side
+
     def compile(self, network: "nn.Module | Deferred", channels: int, size: tuple[int, int]) -> Compiled:
         """See `Backend`."""
         try:

@@ -125,8 +125,7 @@ class OpenVINOKernels:
     """
 
     def __init__(self, precision: str = "fp32", key: str = "") -> None:
-        self._int8, self._half = models.can_compute("INT8"), precision == "bf16" and models.can_compute("BF16")
-        self._key = key
+        self._half, self._key = precision == "bf16" and models.has_bf16(), key
 
     def describe(self, bits: int) -> str:
         """See `Kernels`."""
@@ -135,7 +134,7 @@ class OpenVINOKernels:
             return f"{kind} (OpenVINO)"
         if bits > _INT8:
             return f"{kind} that imitates {bits} bits (OpenVINO)"
-        return "int8 (OpenVINO)" if self._int8 else f"{kind} (OpenVINO): this processor has no int8 unit"
+        return "int8 (OpenVINO)"
 
     def keeps_quantisers(self, bits: int) -> bool:
         """See `Kernels`."""

@@ -1,13 +1,13 @@
 """Compiled models on disk: found again by what they were made of, checked before use, made anew where damaged."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from DynamicSegLib.bundle import checksum_of
+from DynamicSegLib.files import write_whole
 
 _MOST_BYTES = 2 << 30
 
@@ -26,24 +26,24 @@ class ModelCache:
     def find(self, circumstances: Sequence[object]) -> Path | None:
         """The file kept for these circumstances, or None; a damaged one is deleted."""
         for path in self.folder.glob(f"{_digest(circumstances)}-*.blob"):
-            if path.stem.partition("-")[2] == checksum_of(path):
-                path.touch()
+            whole = path.stem.partition("-")[2] == checksum_of(path)
+            with suppress(OSError):  # a folder that cannot be written to
+                path.touch() if whole else path.unlink(missing_ok=True)
+            if whole:
                 return path
-            path.unlink(missing_ok=True)
         return None
 
     def keep(self, circumstances: Sequence[object], content: bytes) -> None:
         """Keep a compiled model; a folder that cannot be written to costs time next time, nothing else."""
         name = f"{_digest(circumstances)}-{hashlib.sha256(content).hexdigest()}.blob"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, scratch = tempfile.mkstemp(prefix=".blob-", dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(scratch).replace(self.folder / name)
+        with suppress(OSError):
+            write_whole(self.folder / name, content)
             self._make_room()
-        except OSError:
-            return
+
+    def drop(self, path: Path) -> None:
+        """Delete a file that turned out to be of no use; one that cannot be deleted is made anew every time."""
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
         files = sorted(self.folder.glob("*.blob"), key=lambda path: path.stat().st_mtime, reverse=True)

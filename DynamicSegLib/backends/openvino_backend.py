@@ -43,7 +43,8 @@ class OpenvinoBackend:
             )
         models.core()
         self.facts = BackendFacts("openvino", "cpu", precision, reason)
-        self.batch = _SLICES_A_STREAM * models.stream_count()
+        self.side_by_side = models.stream_count()
+        self.batch = _SLICES_A_STREAM * self.side_by_side
 
     def compile(self, network: "nn.Module | Deferred", channels: int, size: tuple[int, int]) -> Compiled:
         """See `Backend`. The compiled model of a `Deferred` with a key is kept on disk.
@@ -87,7 +88,7 @@ def _model(network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) ->
         try:
             return _of_size(_unpacked(found), shape)
         except (RuntimeError, ValueError):  # kept by another build of the same version: make it anew
-            found.unlink(missing_ok=True)
+            kept.drop(found)
     module = network.build()
     model = convert_open(module, shape)
     if model is None:
@@ -157,10 +158,9 @@ def _packed(model: "openvino.Model") -> bytes:
 def _unpacked(path: Path) -> "openvino.Model":
     from openvino import Tensor
 
-    content = np.memmap(path, np.uint8, "r")
-    end = 8 + int.from_bytes(content[:8].tobytes(), "little")
-    # Copied, since the model may outlive this use of the file.
-    return models.core().read_model(content[8:end].tobytes(), Tensor(np.array(content[end:])))
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    return models.core().read_model(content[8:end], Tensor(np.frombuffer(content[end:], np.uint8)))
 
 
 def _unsupported(module: "nn.Module", error: Exception) -> UnsupportedNetworkError:

@@ -37,25 +37,34 @@ def is_installed() -> bool:
 
 @cache
 def core() -> Any:
-    """OpenVINO's core; loading the CPU's plugin takes a noticeable time, so one serves the whole process."""
+    """OpenVINO's core; loading the CPU's plugin takes a noticeable time, so one serves the whole process.
+
+    Raises
+    ------
+    BackendError: OpenVINO is not installed, or does not load here.
+    """
     if not is_installed():
         raise BackendError(f"OpenVINO is not installed: {INSTALL}.")
-    from openvino import Core
+    try:
+        from openvino import Core
 
-    return Core()
+        return Core()
+    except (ImportError, OSError, RuntimeError) as error:
+        raise BackendError(f"OpenVINO is installed but does not load here ({error}): pass --backend torch.") from error
 
 
-def can_compute(kind: str) -> bool:
-    """Whether this CPU multiplies `BF16` or `INT8` itself; elsewhere they save no time."""
-    return kind in core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+def has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 itself; elsewhere it saves no time."""
+    return "BF16" in core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
 def machine() -> str:
     """What a compiled model depends on besides its network: OpenVINO's version and the CPU."""
+    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+    properties = [str(core().get_property(_DEVICE, name)) for name in names]
     from openvino import get_version
 
-    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
-    return " ".join([get_version(), *(str(core().get_property(_DEVICE, name)) for name in names)])
+    return " ".join([get_version(), *properties])
 
 
 def stream_count() -> int:
@@ -93,10 +102,9 @@ def compiled(
         try:
             from openvino import Tensor
 
-            # The file's bytes are read by the system as they are needed.
-            return core().import_model(Tensor(np.memmap(found, np.uint8, "r")), _DEVICE, settings)
+            return core().import_model(Tensor(np.fromfile(found, np.uint8)), _DEVICE, settings)
         except RuntimeError:  # kept by another build of the same version: make it anew
-            found.unlink(missing_ok=True)
+            models.drop(found)
     model = core().compile_model(make(), _DEVICE, settings)
     if circumstances:
         models.keep(words, model.export_model().getvalue())

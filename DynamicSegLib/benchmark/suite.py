@@ -61,7 +61,7 @@ def ways(bundle: Path) -> list[Way]:
         if load_bundle(bundle).int8:
             found.append(Way("openvino", "int8"))
         found.append(Way("openvino", "fp32"))
-        if openvino_models.can_compute("BF16"):
+        if openvino_models.has_bf16():
             found.append(Way("openvino", "bf16"))
     if has_cuda():
         found += [Way("torch", precision, "cuda") for precision in ("fp32", "bf16")]

@@ -103,6 +103,7 @@ def start_run(
     precision: str = "auto",
     setting: str = "whole",
     batch: int | None = None,
+    short_steps: bool = False,
     extent: Extent | None = None,
 ) -> Run:
     """A run of `bundle` on `study`, nothing computed yet.
@@ -111,6 +112,7 @@ def start_run(
     ----------
     device, backend, precision: see `backends.choice.choose_backend`.
     setting, batch: see `engine.Run`.
+    short_steps: run only as many slices at once as run side by side, for a window that has to stay live.
     extent: the part of each slice that candidates see; by default `extent_of`.
 
     Raises
@@ -130,7 +132,8 @@ def start_run(
     )
     chosen = choose_backend(backend, device, precision, agreement.dice, _dice_lost(bundle, setting, precision))
     # Decisions stay those of float32: the router takes a thousandth of the bank's time.
-    exact = choose_backend(backend, device, "fp32")
+    exact = choose_backend(backend, chosen.facts.device, "fp32")
     execution = method.make_execution(bundle, chosen, size, setting)
     router = method.make_router(bundle, exact, extent.slice_size)
+    batch = chosen.side_by_side if short_steps else batch
     return Run(study, bundle, router, chosen, setting, batch, execution, extent)

@@ -197,7 +197,7 @@ class SceneSession:
             self.bundle,
             device=self.settings.device,
             backend=self.settings.backend,
-            batch=1 if self.settings.live else None,
+            short_steps=self.settings.live,
         )
 
     def _aside(self, work: Callable[[], Result], progress: Progress) -> Generator[Progress, None, Result]:
@@ -211,7 +211,7 @@ class SceneSession:
         if not self.settings.live or self.settings.backend == "torch":
             return
         assert self.study is not None
-        warm_up = WarmUp(self.study, self.bundle)
+        warm_up = WarmUp(self.study, self.bundle, self.settings.device)
         # Asking loads OpenVINO, which takes a noticeable time.
         if not (yield from in_background(lambda: warm_up.needed, Progress("Loading the networks", 0.1))):
             return

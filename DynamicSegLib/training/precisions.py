@@ -171,7 +171,7 @@ def judge(bundle: Bundle, cases: Sequence[CachedCase], structures: Structures) -
     structures: in class indices.
     """
     precisions = ["fp32"]
-    if openvino_models.can_compute("BF16"):
+    if openvino_models.has_bf16():
         precisions.append("bf16")
     if all(candidate.name in bundle.int8 for candidate in bundle.bank.candidates):
         precisions.append("int8")

@@ -39,6 +39,7 @@ class Thresholds:
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DYNAMICSEG_HOME", str(tmp_path))
+    monkeypatch.setattr("DynamicSegLib.agreement.FEWEST_PIXELS", 10)
 
 
 def agreement(volumes: NDArray[np.float32], runs: list[str], key: str = "bundle") -> Agreement:
@@ -85,4 +86,19 @@ def test_a_study_without_structures_says_nothing_and_the_next_one_is_asked_again
 def test_overlap_counts_a_pixel_of_another_structure_as_wrong() -> None:
     reference, other = np.array([[0, 1, 2, 2]], np.uint8), np.array([[0, 1, 1, 2]], np.uint8)
     assert overlap(reference, other) == pytest.approx(2 * 2 / 6)
-    assert overlap(reference * 0, other * 0) is None
+
+
+def test_a_candidate_that_finds_next_to_nothing_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = (Named("fp32"), Named("bf16"))
+    monkeypatch.setattr("DynamicSegLib.agreement.FEWEST_PIXELS", 19)
+    # Candidate 2 has 10 pixels in float32 and 8 in bf16, one fewer than are asked for.
+    assert agreement(ramp(), []).dice(*pair, "cpu") == 1  # type: ignore[arg-type]
+    monkeypatch.setattr("DynamicSegLib.agreement.FEWEST_PIXELS", 21)
+    assert agreement(ramp(), [], "another").dice(*pair, "cpu") is None  # type: ignore[arg-type]
+
+
+def test_where_nothing_can_be_kept_it_is_measured_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("DYNAMICSEG_HOME", str(tmp_path / "file"))
+    found = [agreement(ramp(), []).dice(Named("fp32"), Named("bf16"), "cpu") for _ in range(2)]  # type: ignore[arg-type]
+    assert found == [pytest.approx(8 / 9)] * 2

@@ -1,6 +1,9 @@
 """The choice of a backend: the best that is there, lower precision only where it agrees, and always with the reason."""
 
+import sys
+
 import pytest
+import torch
 
 from DynamicSegLib.backends import choice, openvino_models
 from DynamicSegLib.backends.base import Backend
@@ -36,8 +39,34 @@ def test_without_openvino_torch_runs_and_the_reason_names_what_is_missing(monkey
 def test_asking_for_openvino_where_it_is_absent_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_models, "is_installed", lambda: False)
     openvino_models.core.cache_clear()
-    with pytest.raises(BackendError, match=r"not installed: pip install 'DynamicSeg\[openvino\]'"):
-        choose_backend("openvino", precision="fp32")
+    for precision in ("fp32", "auto"):
+        with pytest.raises(BackendError, match=r"not installed: pip install 'DynamicSeg\[openvino\]'"):
+            choose_backend("openvino", precision=precision)
+
+
+@needs_openvino
+@pytest.mark.usefixtures("openvino_is_there")
+def test_an_openvino_that_does_not_load_leaves_auto_with_torch_and_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    openvino_models.core.cache_clear()
+    monkeypatch.setattr(openvino_models, "is_installed", lambda: True)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    facts = choose_backend(dice_of=agreeing(1.0)).facts
+    assert (facts.name, facts.precision) == ("torch", "fp32")
+    assert facts.reason.startswith("OpenVINO is installed but does not load here (")
+    with pytest.raises(BackendError, match=r"does not load here .*: pass --backend torch"):
+        choose_backend("openvino")
+
+
+def test_a_gpu_that_this_torch_has_no_kernels_for_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_kernels(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(choice.ctypes, "CDLL", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", no_kernels)
+    assert not choice.has_cuda()
 
 
 @needs_openvino
@@ -55,7 +84,7 @@ def test_asking_for_openvino_where_it_is_absent_says_how_to_install_it(monkeypat
 def test_bf16_is_chosen_only_where_it_is_native_and_agrees(
     monkeypatch: pytest.MonkeyPatch, native: bool, dice: float | None, precision: str, words: str
 ) -> None:
-    monkeypatch.setattr(openvino_models, "can_compute", lambda kind: native)
+    monkeypatch.setattr(openvino_models, "has_bf16", lambda: native)
     facts = choose_backend(dice_of=agreeing(dice)).facts
     assert (facts.name, facts.precision) == ("openvino", precision)
     assert words in facts.reason
@@ -64,25 +93,24 @@ def test_bf16_is_chosen_only_where_it_is_native_and_agrees(
 @needs_openvino
 @pytest.mark.usefixtures("openvino_is_there")
 @pytest.mark.parametrize(
-    ("units", "lost", "dice", "precision", "words"),
+    ("native", "lost", "dice", "precision", "words"),
     [
-        ({"INT8", "BF16"}, {"bf16": 0.0004, "int8": 0.0}, 0.983, "bf16", "on labelled cases it loses 0.0004 Dice"),
-        ({"INT8", "BF16"}, {"bf16": choice.LARGEST_LOSS}, 0.983, "bf16", "native"),
-        ({"INT8", "BF16"}, {"bf16": 0.0021}, 1.0, "fp32", "bf16 loses 0.0021 Dice, more than 0.002"),
-        ({"INT8", "BF16"}, {"bf16": 0.0}, 0.94, "fp32", "0.9400, below 0.95"),
-        ({"INT8", "BF16"}, {"int8": 0.0}, 0.983, "fp32", "0.9830, below 0.998"),
-        ({"INT8"}, {"bf16": 0.0, "int8": -0.001}, 0.983, "int8", "on labelled cases it loses 0.0000 Dice"),
-        ({"INT8"}, {"int8": 0.0021}, 1.0, "fp32", "int8 loses 0.0021 Dice, more than 0.002"),
-        ({"INT8"}, {"int8": 0.0}, 0.94, "fp32", "int8's Dice against it is 0.9400, below 0.95"),
-        ({"INT8"}, {"bf16": 0.0}, 1.0, "fp32", "no bf16 of its own, so fp32"),
-        (set(), {"int8": 0.0}, 1.0, "fp32", "no bf16 of its own, so fp32"),
+        (True, {"bf16": 0.0004, "int8": 0.0}, 0.983, "bf16", "on labelled cases it loses 0.0004 Dice"),
+        (True, {"bf16": choice.LARGEST_LOSS}, 0.983, "bf16", "native"),
+        (True, {"bf16": 0.0021}, 1.0, "fp32", "bf16 loses 0.0021 Dice, more than 0.002"),
+        (True, {"bf16": 0.0}, 0.94, "fp32", "0.9400, below 0.95"),
+        (True, {"int8": 0.0}, 0.983, "fp32", "0.9830, below 0.998"),
+        (False, {"bf16": 0.0, "int8": -0.001}, 0.983, "int8", "on labelled cases it loses 0.0000 Dice"),
+        (False, {"int8": 0.0021}, 1.0, "fp32", "int8 loses 0.0021 Dice, more than 0.002"),
+        (False, {"int8": 0.0}, 0.94, "fp32", "int8's Dice against it is 0.9400, below 0.95"),
+        (False, {"bf16": 0.0}, 1.0, "fp32", "no bf16 of its own, so fp32"),
     ],
 )
 def test_the_lowest_native_precision_is_chosen_that_loses_little_and_is_sane_here(
-    monkeypatch: pytest.MonkeyPatch, units: set[str], lost: dict[str, float], dice: float, precision: str, words: str
+    monkeypatch: pytest.MonkeyPatch, native: bool, lost: dict[str, float], dice: float, precision: str, words: str
 ) -> None:
-    monkeypatch.setattr(openvino_models, "can_compute", lambda kind: kind in units)
-    asked = "bf16" if "BF16" in units else "int8"
+    monkeypatch.setattr(openvino_models, "has_bf16", lambda: native)
+    asked = "bf16" if native else "int8"
     facts = choose_backend(dice_of=agreeing(dice, asked), dice_lost=lost).facts
     assert (facts.name, facts.precision) == ("openvino", precision)
     assert words in facts.reason

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, nn
 
 from DynamicSegLib.backends import choice, openvino_models
 from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred, UnsupportedNetworkError
 from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.backends.fallback import FallbackBackend
-from DynamicSegLib.backends.torch_backend import GraphReplay, TorchBackend
+from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.networks.classes import ClassesOnly
 from DynamicSegLib.networks.padding import PaddedNetwork
 
@@ -21,6 +20,7 @@ class Picky:
 
     facts = BackendFacts("picky", "cpu", "bf16", "liked")
     batch = 3
+    side_by_side = 2
 
     def compile(self, network: nn.Module | Deferred, channels: int, size: tuple[int, int]) -> Compiled:
         if isinstance(network, nn.Sigmoid):
@@ -49,7 +49,8 @@ def test_only_what_is_refused_runs_elsewhere_and_is_named_once() -> None:
         (halves,) = backend.compile(nn.Sigmoid(), 1, (4, 4))(zeros)
         assert (halves == 0.5).all()
     assert backend.facts.reason == "liked; picky cannot run Sigmoid (too curved), so torch runs it"
-    assert (backend.facts.name, backend.facts.precision, backend.batch) == ("picky", "bf16", 3)
+    assert (backend.facts.name, backend.facts.precision) == ("picky", "bf16")
+    assert (backend.batch, backend.side_by_side) == (3, 2)
 
 
 @pytest.mark.skipif(not openvino_models.is_installed(), reason="openvino is not installed")
@@ -68,22 +69,3 @@ def test_auto_runs_with_torch_what_openvino_cannot_and_openvino_by_name_refuses(
     assert backend.facts.reason.endswith("so torch runs it") and backend.facts.name == "openvino"
     with pytest.raises(UnsupportedNetworkError, match="pass --backend torch"):
         choose_backend("openvino", "cpu", "fp32").compile(network, 2, (8, 8))
-
-
-def test_only_batches_of_the_largest_size_are_replayed() -> None:
-    captured, replayed = [], []
-
-    def capture(forward, example):  # type: ignore[no-untyped-def]
-        captured.append(len(example))
-
-        def replay(x: Tensor) -> tuple[Tensor, ...]:
-            replayed.append(len(x))
-            return forward(x)
-
-        return replay
-
-    compute = GraphReplay(lambda x: (2 * x,), capture)
-    for count in (2, 4, 4, 3, 4):
-        (doubled,) = compute(torch.ones(count, 1))
-        assert doubled.shape == (count, 1) and (doubled == 2).all()
-    assert captured == [2, 4] and replayed == [2, 4, 4, 4]

@@ -131,6 +131,8 @@ def test_pins_that_cost_more_than_the_budget_are_refused() -> None:
 def test_a_pin_outside_the_study_is_refused() -> None:
     with pytest.raises(BudgetError, match="Option 1 cannot be pinned to slice 7"):
         plan_within(prediction([[0.0, 0.5]], [100.0]), [0, 10], 20, pins={7: 1})
+    with pytest.raises(BudgetError, match="Option 1 cannot be pinned to slice -1"):
+        plan_by_alpha(prediction([[0.0, 0.5]], [100.0]), [0, 10], None, [0, 10], pins={-1: 1})
 
 
 READABLE = [

@@ -19,8 +19,8 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     return write_tiny_bundle(tmp_path)
 
 
-def load(bundle: Bundle, facts: BackendFacts = FACTS, size: tuple[int, int] = (40, 32)) -> Calibration:
-    return Calibration.load(bundle, facts, size, "whole")
+def load(bundle: Bundle, facts: BackendFacts = FACTS, size: tuple[int, int] = (40, 32), batch: int = 4) -> Calibration:
+    return Calibration.load(bundle, facts, size, "whole", batch)
 
 
 def test_what_was_measured_is_kept_for_the_next_run(bundle: Bundle) -> None:
@@ -34,6 +34,7 @@ def test_other_circumstances_are_measured_anew(bundle: Bundle) -> None:
     load(bundle).measure(lambda option: 10.0 * option)
     assert not load(bundle, replace(FACTS, precision="bf16")).known
     assert not load(bundle, size=(80, 64)).known
+    assert not load(bundle, batch=1).known
     assert not load(replace(bundle, checksum="other")).known
 
 
@@ -49,7 +50,10 @@ def test_a_damaged_file_counts_as_none(bundle: Bundle, text: str) -> None:
 def test_real_runs_correct_what_was_measured(bundle: Bundle) -> None:
     calibration = load(bundle)
     calibration.measure(lambda option: 100.0)
-    calibration.observe(1, 200.0, slices=1)
+    calibration.observe(1, 200.0, fullness=1.0)
     assert calibration.milliseconds == [pytest.approx(110.0), 100.0]
-    calibration.observe(1, 200.0, slices=100)
+    calibration.observe(2, 200.0, fullness=0.25)
+    assert calibration.milliseconds[1] == pytest.approx(102.5)
+    for _ in range(50):
+        calibration.observe(1, 200.0, fullness=1.0)
     assert calibration.milliseconds[0] == pytest.approx(200.0, rel=0.01)

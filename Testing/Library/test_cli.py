@@ -272,6 +272,17 @@ def test_evaluate_scores_other_labels_one_by_one(tmp_path: Path, capsys: pytest.
     assert scores["7"] == {"dice": 0.0, "hd95_mm": 373.13}
 
 
+@pytest.mark.parametrize("value", [257, -1, 1.5])
+def test_evaluate_refuses_values_that_are_no_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float
+) -> None:
+    reference = blocks(tmp_path / "r.nii.gz", (1, slice(2, 6)))
+    image = sitk.Cast(sitk.ReadImage(str(reference)), sitk.sitkFloat32)
+    sitk.WriteImage(image * value, str(tmp_path / "p.nii.gz"))
+    assert main(["evaluate", str(tmp_path / "p.nii.gz"), str(reference)]) == 2
+    assert f"holds the value {value:g}, which is no label" in capsys.readouterr().err
+
+
 def test_evaluate_refuses_volumes_of_different_scans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reference = blocks(tmp_path / "r.nii.gz", (1, slice(2, 6)))
     moved = sitk.ReadImage(str(reference))

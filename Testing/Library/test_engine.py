@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from DynamicSegLib.api import segment
+from DynamicSegLib.backends import openvino_models
 from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.budget import Budget, Plan
 from DynamicSegLib.bundle import Bundle
@@ -98,6 +99,16 @@ def test_the_batch_size_does_not_change_the_labels(study: Study, bundle: Bundle,
     assert (first == second).mean() > 0.9999
 
 
+def test_short_steps_are_as_many_slices_as_run_side_by_side(
+    study: Study, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert started(study, bundle, short_steps=True).batch == 1
+    if openvino_models.is_installed():
+        monkeypatch.setattr(openvino_models, "thread_count", lambda: 3)
+        run = start_run(study, bundle, device="cpu", backend="openvino", precision="fp32", short_steps=True)
+        assert run.batch == 3
+
+
 def test_steps_tell_slices_option_cost_and_progress(study: Study, bundle: Bundle) -> None:
     run = started(study, bundle, batch=2)
     run.route()
@@ -178,7 +189,6 @@ def test_a_plan_in_seconds_is_cut_short_where_the_machine_turns_out_slower(study
     run._seconds["route"] = 0.0
     run.calibration.milliseconds = [1.0, 3.0]
     finish(run, plan_of(run, [1] * SLICES))  # an earlier result must not stand in for a slice that is cut
-    run._seconds["run"] = 0.0
     run.calibration.milliseconds = [1.0, 3.0]
     plan = run.plan(Budget.parse("0.036s"))
     assert (plan.options == 2).all()
@@ -191,6 +201,18 @@ def test_a_plan_in_seconds_is_cut_short_where_the_machine_turns_out_slower(study
     run._compute = slow  # type: ignore[method-assign]
     finish(run, plan)
     assert [decision.option for decision in run.segmentation().decisions] == [2] + [0] * (SLICES - 1)
+
+
+def test_what_earlier_plans_took_is_not_taken_from_the_seconds_of_a_later_one(study: Study, bundle: Bundle) -> None:
+    run = started(study, bundle, batch=1)
+    run.route()
+    finish(run, plan_of(run, [2] * SLICES))
+    run._seconds = {"route": 0.0, "run": 1000.0}
+    run.calibration.milliseconds = [1000.0, 1001.0]
+    plan = run.plan(Budget.parse("30s"))
+    assert (plan.options > 0).all()
+    finish(run, replace(plan, options=np.ones(SLICES, np.int64)))
+    assert all(decision.option > 0 for decision in run.segmentation().decisions)
 
 
 def test_seconds_learn_from_what_really_ran(study: Study, bundle: Bundle) -> None:
@@ -269,6 +291,25 @@ def test_cuda_is_refused_with_a_reason_where_there_is_none(study: Study, bundle:
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(BackendError, match="no CUDA device"):
         TorchBackend("cuda", "fp32", "asked for")
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "cuda:x", "cuda:"])
+def test_a_cuda_device_that_is_not_there_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(BackendError, match=rf"Device '{device}' was asked for, but torch sees 2 CUDA devices"):
+        TorchBackend(device, "fp32", "asked for")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_finds_what_the_cpu_finds(study: Study, bundle: Bundle, precision: str) -> None:
+    plan, labels = [1, 2] * (SLICES // 2), []
+    for device in ("cpu", "cuda"):
+        run = start_run(study, bundle, device=device, backend="torch", precision=precision, batch=2)
+        finish(run, plan_of(run, plan))
+        labels.append(run.segmentation().labels)
+    assert np.mean(labels[0] == labels[1]) > (0.999 if precision == "fp32" else 0.97)
 
 
 CLEANING = Cleaning(5.0, {4: SmallLabel(1e6, 1)})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
+from DynamicSegLib.bank import Candidate
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.networks import registry
 from DynamicSegLib.networks.padding import PaddedNetwork, divisor_of
@@ -136,6 +137,16 @@ def test_an_absent_package_is_named_with_the_extra_to_install(
 
     with pytest.raises(BundleError, match=rf"needs the package {absent}.*pip install 'DynamicSeg\[monai\]'"):
         build_network(name, CHANNELS)
+
+
+def test_arguments_that_hold_an_object_can_be_counted() -> None:
+    pytest.importorskip("monai", reason="MONAI is not installed")
+    plain, leaky = (
+        Candidate("B", "monai:BasicUNet", {"in_channels": 4, "out_channels": 4, "features": [8] * 6, "act": act})
+        for act in ("RELU", ["LeakyReLU", {"negative_slope": 0.1}])
+    )
+    assert leaky.cost((32, 32), 4) == plain.cost((32, 32), 4)
+    assert leaky.cost((32, 32), 4).macs > 0
 
 
 def test_our_own_networks_do_without_monai() -> None:

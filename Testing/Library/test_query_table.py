@@ -82,6 +82,10 @@ def test_a_budget_below_the_cheapest_names_the_smallest_possible() -> None:
         choose(ROWS, Budget.parse("999"), slices=10)
     with pytest.raises(BudgetError, match=r"0\.01 s"):
         choose(ROWS, Budget.parse("0.009s"), slices=10)
+    row = _row("a", 1, 0.5, 5.011)
+    with pytest.raises(BudgetError, match=r"possible is 0\.06 s"):
+        choose([row], Budget.parse("0.05s"), slices=10)
+    assert choose([row], Budget.parse("0.06s"), slices=10) is row
 
 
 def test_a_budget_in_seconds_needs_a_table_with_milliseconds() -> None:

@@ -112,6 +112,22 @@ def test_the_decathlons_four_d_file_is_split_in_its_own_order(tmp_path: Path, de
     assert values(read_case(path, GLIOMA)) == {name: order.index(name) + 1 for name in GLIOMA}
 
 
+def test_a_relative_four_d_file_finds_its_dataset_json_and_a_broken_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imagesTr").mkdir()
+    stack = sitk.JoinSeries([volume(1), volume(2), volume(3), volume(4)])
+    sitk.WriteImage(stack, str(tmp_path / "imagesTr" / "case.nii.gz"))
+    description = tmp_path / "dataset.json"
+    description.write_text(json.dumps({"modality": {"0": "T2w", "1": "FLAIR", "2": "T1w", "3": "t1gd"}}))
+    monkeypatch.chdir(tmp_path / "imagesTr")
+    assert values(read_case("case.nii.gz", GLIOMA))["t2"] == 1
+    for text in ("{", '{"modality": {"first": "T2w"}}', "[]"):
+        description.write_text(text)
+        with pytest.raises(InputError, match=r"dataset\.json does not say which volume is which"):
+            read_case("case.nii.gz", GLIOMA)
+
+
 def test_named_volumes_win_over_the_folder(tmp_path: Path) -> None:
     case = write_case(tmp_path / "case", BRATS_2021)
     sitk.WriteImage(volume(50), str(tmp_path / "other.nrrd"))

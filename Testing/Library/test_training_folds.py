@@ -98,7 +98,7 @@ def test_the_command_goes_from_a_cache_to_a_bundle_and_does_not_repeat_itself(
     assert bundle.card.startswith("# Squares\n")
     assert "case0" in bundle.card and "Research only" in bundle.card
     if openvino_models.is_installed():
-        assert set(bundle.dice_lost) == ({"bf16"} if openvino_models.can_compute("BF16") else set())
+        assert set(bundle.dice_lost) == ({"bf16"} if openvino_models.has_bf16() else set())
         assert "| L, fp32 |" in bundle.card
 
     def fail(*_: object) -> None:

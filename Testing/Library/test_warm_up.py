@@ -39,3 +39,8 @@ def test_leaving_early_ends_the_child_and_counts_for_nothing(bundle: Bundle, stu
     with WarmUp(study, bundle) as warm_up:
         assert warm_up.running
     assert not warm_up.running and warm_up.needed
+
+
+def test_nothing_is_compiled_ahead_for_a_gpu(bundle: Bundle, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("DynamicSegLib.warm_up.has_cuda", lambda: True)
+    assert [WarmUp(study, bundle, device).needed for device in ("auto", "cuda:1", "cpu")] == [False, False, True]
