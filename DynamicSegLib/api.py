@@ -32,6 +32,18 @@ def read_study(
     return build_study(images, bundle.input, None if mask is None else read_volume(mask))
 
 
+def tailored(bundle: Bundle, *, cleaning: bool = True, second_look: bool = True, per_volume: bool = False) -> Bundle:
+    """A bundle that does without what is False, or runs one configuration on all slices; see `segment`.
+
+    Raises
+    ------
+    BundleError: `per_volume`, and the bundle has no query table.
+    """
+    bundle = bundle if cleaning else replace(bundle, cleaning=None)
+    bundle = bundle if second_look else replace(bundle, second_look_mm2=None)
+    return mutualnet.per_volume(bundle) if per_volume else bundle
+
+
 def segment(
     study: Study,
     bundle: Bundle,
@@ -64,9 +76,7 @@ def segment(
     ------
     BudgetError, BackendError, BundleError: each says what to do.
     """
-    bundle = bundle if cleaning else replace(bundle, cleaning=None)
-    bundle = bundle if second_look else replace(bundle, second_look_mm2=None)
-    bundle = mutualnet.per_volume(bundle) if per_volume else bundle
+    bundle = tailored(bundle, cleaning=cleaning, second_look=second_look, per_volume=per_volume)
     run = start_run(study, bundle, device=device, backend=backend, precision=precision, setting=setting)
     asked = Budget.parse(budget) if isinstance(budget, str) else budget
     plan = run.plan(asked, alpha, mutualnet.one_for_all(run, asked) if per_volume else None)

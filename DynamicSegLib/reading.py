@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from DynamicSegLib.errors import InputError
@@ -18,6 +19,10 @@ DECATHLON_ORDER = ("flair", "t1", "t1ce", "t2")
 # ITK's NIfTI reader keeps the last file's name in a string that all threads share without a lock: two that read at once
 # can free it twice, which ends the process ("double free or corruption").
 _READING = threading.Lock()
+# ITK's mark on a series whose slices do not lie at equal distances, however little they differ.
+_UNEVEN = "ITK_non_uniform_sampling_deviation"
+LARGEST_UNEVENNESS = 0.1
+"""Of the usual distance of slices; scanners round positions."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def read_volume(source: Source) -> sitk.Image:
 
     Raises
     ------
-    InputError: the path does not exist, cannot be read as an image, or holds several DICOM series.
+    InputError: the path does not exist, cannot be read as an image, or holds several DICOM series, or one with gaps.
     """
     if not isinstance(source, DicomSeries):
         path = Path(source)
@@ -70,13 +75,33 @@ def read_volume(source: Source) -> sitk.Image:
         source = _only_series(path) if path.is_dir() else path
     try:
         with _READING:
-            return sitk.ReadImage(source.files if isinstance(source, DicomSeries) else str(source))
+            image = sitk.ReadImage(source.files if isinstance(source, DicomSeries) else str(source))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
             f"{source} cannot be read as a volume ({reason}). Expected NIfTI, NRRD, MetaImage or a DICOM series; "
             "is the file complete?"
         ) from error
+    if isinstance(source, DicomSeries) and image.HasMetaDataKey(_UNEVEN):
+        _require_even_slices(source)
+    return image
+
+
+def _require_even_slices(series: DicomSeries) -> None:
+    """InputError for slices at unequal distances, which ITK evens out: labels would lie beside what they label."""
+    positions = []
+    for file in series.files:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(file)
+        reader.ReadImageInformation()
+        positions.append(reader.GetOrigin())
+    distances = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    usual = float(np.median(distances))
+    if np.abs(distances - usual).max() > LARGEST_UNEVENNESS * usual:
+        raise InputError(
+            f"{series} has slices at unequal distances ({distances.min():.2f} to {distances.max():.2f} mm): a slice is "
+            "missing, or two series are mixed. Export the series again."
+        )
 
 
 def read_volumes(paths: Mapping[str, Source]) -> dict[str, sitk.Image]:

@@ -13,6 +13,7 @@ import numpy as np
 from DynamicSegLib.backends import openvino_models as models
 from DynamicSegLib.backends.base import BackendFacts, Compiled, Deferred, UnsupportedNetworkError
 from DynamicSegLib.errors import BackendError
+from DynamicSegLib.version import __version__
 
 if TYPE_CHECKING:
     import openvino
@@ -82,7 +83,7 @@ def _model(network: "nn.Module | Deferred", shape: tuple[int, int, int, int]) ->
         return convert(network, shape)
     if not network.key or any(n % _OPEN_MULTIPLE for n in shape[2:]):
         return convert(network.build(), shape)
-    circumstances, kept = (network.key, shape[:2], "converted", models.machine()), models.kept_models()
+    circumstances, kept = (network.key, shape[:2], "converted", models.machine(), __version__), models.kept_models()
     found = kept.find(circumstances)
     if found is not None:
         try:

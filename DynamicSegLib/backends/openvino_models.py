@@ -13,6 +13,7 @@ from DynamicSegLib.backends.model_cache import ModelCache
 from DynamicSegLib.errors import BackendError
 from DynamicSegLib.resources import cache_folder
 from DynamicSegLib.threads import thread_count
+from DynamicSegLib.version import __version__
 
 if TYPE_CHECKING:
     import openvino
@@ -96,7 +97,7 @@ def compiled(
         "INFERENCE_NUM_THREADS": thread_count(),
         "NUM_STREAMS": str(stream_count()),
     }
-    words, models = (*circumstances, precision, machine()), kept_models()
+    words, models = (*circumstances, precision, machine(), __version__), kept_models()
     found = models.find(words) if circumstances else None
     if found is not None:
         try:

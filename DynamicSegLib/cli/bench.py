@@ -19,7 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--bundle", help="name or folder of a bundle (default: glioma and all others like it)")
     parser.add_argument("--peers", action="store_true", help="also MONAI's SegResNet, DynUNet and SwinUNETR in 3D")
     parser.add_argument("--large", action="store_true", help="also a volume of 512 x 512 x 1,000 (0.5 GB on disk)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: one a core)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
     parser.add_argument("--quick", action="store_true", help="few budgets, each measured once, a small phantom")
     parser.set_defaults(func=run)
 
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from DynamicSegLib.synthesis import FULL_SLICES, SMALL_SLICES
     from DynamicSegLib.threads import use_threads
 
-    if options.threads:
+    if options.threads is not None:
         use_threads(options.threads)
     if options.peers:
         check_installed()
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         folders = [bundle.folder for bundle in bundles if bundle.folder is not None]
         jobs = suite.measurements(case, folders, options.quick, PEERS if options.peers else (), large)
         measured = []
-        for place, result in enumerate(suite.run_all(jobs, options.threads), start=1):
+        for place, result in enumerate(suite.run_all(jobs, options.threads or 0), start=1):
             measured.append(result)
             how = result.get("error") or f"{result['process_seconds']:.1f} s"
             note(f"{place}/{len(jobs)}  {result['group']}: {result['title']}, {how}")

@@ -4,7 +4,6 @@ import argparse
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +70,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment one case as the arguments say."""
+    from DynamicSegLib.api import tailored
     from DynamicSegLib.backends.choice import load_libraries
     from DynamicSegLib.budget import Budget
     from DynamicSegLib.bundles import load_bundle
@@ -92,11 +92,12 @@ def run(options: argparse.Namespace) -> int:
     with ThreadPoolExecutor(1) as beside:
         backend = beside.submit(load_libraries, options.backend)
         beside.submit(import_figure)
-        bundle = load_bundle(options.bundle)
-        if options.no_cleaning:
-            bundle = replace(bundle, cleaning=None)
-        if options.no_second_look:
-            bundle = replace(bundle, second_look_mm2=None)
+        bundle = tailored(
+            load_bundle(options.bundle),
+            cleaning=not options.no_cleaning,
+            second_look=not options.no_second_look,
+            per_volume=options.per_volume,
+        )
         loaded = time.perf_counter()
         images = read_case(options.case, bundle.input.modalities, volumes)
         mask = None if options.mask is None else read_volume(options.mask)
@@ -143,10 +144,9 @@ def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:
 
 def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -> "Segmentation":
     """Route, plan and run, with progress."""
-    from DynamicSegLib.methods.mutualnet import one_for_all, per_volume
+    from DynamicSegLib.methods.mutualnet import one_for_all
     from DynamicSegLib.methods.registry import start_run
 
-    bundle = per_volume(bundle) if options.per_volume else bundle
     with waiting("making networks ready; what is compiled for this computer is kept"):
         run = start_run(
             study,

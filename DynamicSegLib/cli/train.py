@@ -73,7 +73,7 @@ def _add_stage(
             "--from", dest="bundle", metavar="BUNDLE", help="start from a bundle's weights (fine-tuning)"
         )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: torch's)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
     parser.set_defaults(func=function)
     return parser
 
@@ -266,10 +266,10 @@ def _config(options: argparse.Namespace, kind: "type[Config]") -> "Config":
 
 
 def _device(options: argparse.Namespace) -> "torch.device":
-    import torch
-
+    from DynamicSegLib.threads import apply_to_torch, use_threads
     from DynamicSegLib.training.distribution import choose_device
 
-    if options.threads > 0:
-        torch.set_num_threads(options.threads)
+    if options.threads is not None:
+        use_threads(options.threads)
+        apply_to_torch()
     return choose_device(options.device)

@@ -24,12 +24,6 @@ class Structures:
         """The bundle's regions in label values; each label by itself where it names none."""
         return cls(dict(bundle.regions) or {label.name: (label.value,) for label in bundle.labels})
 
-    @classmethod
-    def of_classes(cls, bundle: Bundle) -> "Structures":
-        """The same in class indices (0 background, then the labels in the bundle's order)."""
-        index = {label.value: position + 1 for position, label in enumerate(bundle.labels)}
-        return cls({name: tuple(index[v] for v in values) for name, values in cls.of_values(bundle).members.items()})
-
     def masks(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """bool `[structure, *labels.shape]`."""
         return np.stack([np.isin(labels, members) for members in self.members.values()])

@@ -51,6 +51,8 @@ def candidate(
     context: Context = ALONE,
 ) -> Candidate:
     """One configuration of the slimmable UNet as a candidate, without weights. `modalities`: of one slice."""
+    from DynamicSegLib.networks.slimmable import Configuration
+
     arguments = {
         "in_channels": modalities * context.planes,
         "out_channels": out_channels,
@@ -58,7 +60,7 @@ def candidate(
         "width": width,
         "resolution": resolution,
     }
-    return Candidate(f"{width:.2f}x-{resolution or 'whole'}", NETWORK, arguments, context=context)
+    return Candidate(Configuration(width, resolution).name, NETWORK, arguments, context=context)
 
 
 def reference_bundle(size: int = 240) -> Bundle:

@@ -99,6 +99,16 @@ def test_several_series_in_one_folder_are_not_guessed_between(tmp_path: Path) ->
         read_volume(tmp_path)
 
 
+def test_a_series_with_a_missing_slice_is_refused(tmp_path: Path) -> None:
+    image = volume(1)
+    write_dicom(tmp_path / "whole", image, "Ax T2", "1.2.3.4")
+    read_volume(tmp_path / "whole")
+    write_dicom(tmp_path / "gap", image, "Ax T2", "1.2.3.5")
+    (tmp_path / "gap" / "1.2.3.5-2.dcm").unlink()
+    with pytest.raises(InputError, match=r"slices at unequal distances \(2\.00 to 4\.00 mm\)"):
+        read_volume(tmp_path / "gap")
+
+
 @pytest.mark.parametrize("described", [True, False], ids=["dataset.json", "the Decathlon's order"])
 def test_the_decathlons_four_d_file_is_split_in_its_own_order(tmp_path: Path, described: bool) -> None:
     stack = sitk.JoinSeries([volume(1), volume(2), volume(3), volume(4)])
