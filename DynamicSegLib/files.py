@@ -12,6 +12,15 @@ from pathlib import Path
 from DynamicSegLib.errors import InputError
 
 
+def require_utf8(path: Path) -> None:
+    """InputError for a path that is no UTF-8: SimpleITK ends the process over one."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="replace").decode()
+        raise InputError(f"The name of {shown} is not UTF-8: rename it.") from error
+
+
 @contextmanager
 def written_together(folder: Path) -> Iterator[Path]:
     """A scratch folder inside `folder`; its files move into `folder` when the block ends well, and vanish otherwise.
@@ -20,6 +29,7 @@ def written_together(folder: Path) -> Iterator[Path]:
     ------
     InputError: `folder` is a file, or cannot be written to; a file of it cannot be replaced (then all are as before).
     """
+    require_utf8(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".dynamicseg-", dir=folder))
@@ -34,25 +44,27 @@ def written_together(folder: Path) -> Iterator[Path]:
 
 def _move_together(files: list[Path], folder: Path, aside: Path) -> None:
     aside.mkdir()
-    moved: list[Path] = []
-    for path in files:
-        target = folder / path.name
-        try:
+    target = folder
+    try:
+        for path in files:
+            target = folder / path.name
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if target.exists():
                 target.replace(aside / path.name)
-            moved.append(target)
             path.replace(target)
-        except OSError as error:
-            for each in moved:
-                each.unlink(missing_ok=True)
-                if (aside / each.name).exists():
-                    (aside / each.name).replace(each)
-            raise InputError(
-                f"{target} cannot be replaced ({error.strerror}), and nothing was: close the program that uses it, or "
-                "choose another output folder."
-            ) from error
+    except BaseException as error:  # the user's interruption too
+        for path in files:
+            if not path.exists():
+                (folder / path.name).replace(path)
+            if (aside / path.name).exists():
+                (aside / path.name).replace(folder / path.name)
+        if not isinstance(error, OSError):
+            raise
+        raise InputError(
+            f"{target} cannot be replaced ({error.strerror}), and nothing was: close the program that uses it, or "
+            "choose another output folder."
+        ) from error
 
 
 def put_in_place(folder: Path, target: Path) -> None:

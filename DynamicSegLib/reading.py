@@ -3,7 +3,8 @@
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from DynamicSegLib.errors import InputError
+from DynamicSegLib.files import require_utf8
 from DynamicSegLib.naming import guess_modality, is_label_name
+from DynamicSegLib.nifti import require_whole
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 # Modality order of the Decathlon's brain tumours where no dataset.json is at hand.
@@ -60,21 +63,23 @@ Source = str | os.PathLike[str] | DicomSeries
 def read_volume(source: Source) -> sitk.Image:
     """Read one volume: a file, a folder that holds one DICOM series, or one series of a folder.
 
+    A DICOM file stands for the whole series that it belongs to.
+
     Returns
     -------
     A SimpleITK image with the stored pixel type; 4D files come back as they are (see `read_case`).
 
     Raises
     ------
-    InputError: the path does not exist, cannot be read as an image, or holds several DICOM series, or one with gaps.
+    InputError: the path does not exist, cannot be read as an image, ends early, or holds several DICOM series, or one
+        with gaps.
     """
     if not isinstance(source, DicomSeries):
-        path = Path(source)
-        if not path.exists():
-            raise InputError(f"{path} does not exist: check the path.")
-        source = _only_series(path) if path.is_dir() else path
+        source = _series_or_file(Path(source))
+    if isinstance(source, Path) and source.name.lower().endswith((".nii", ".nii.gz")):
+        require_whole(source)
     try:
-        with _READING:
+        with _READING, _quiet():
             image = sitk.ReadImage(source.files if isinstance(source, DicomSeries) else str(source))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
@@ -85,6 +90,31 @@ def read_volume(source: Source) -> sitk.Image:
     if isinstance(source, DicomSeries) and image.HasMetaDataKey(_UNEVEN):
         _require_even_slices(source)
     return image
+
+
+def _series_or_file(path: Path) -> DicomSeries | Path:
+    require_utf8(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: check the path.")
+    if path.is_dir():
+        return _only_series(path)
+    if path.name.lower().endswith(SUFFIXES):
+        return path
+    for series in _series_in(path.parent):
+        if len(series.files) > 1 and path.name in (Path(file).name for file in series.files):
+            return series
+    return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without ITK's warnings, which tell of folders without series, and of what errors here say better."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def _require_even_slices(series: DicomSeries) -> None:
@@ -189,14 +219,16 @@ def _by_modality(
         if modality in found:
             raise InputError(
                 f"{found[modality]} and {source} in {case} both look like {modality}. "
-                f"Say which one: --volume {modality}=FILE."
+                f"Say which one: --volume {modality}=FILE (of a DICOM series, any of its files)."
             )
         found[modality] = source
     return found
 
 
 def _series_in(folder: Path) -> list[DicomSeries]:
-    return [DicomSeries(folder, uid) for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))]
+    require_utf8(folder)
+    with _quiet():
+        return [DicomSeries(folder, uid) for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))]
 
 
 def _only_series(folder: Path) -> DicomSeries:
@@ -204,7 +236,9 @@ def _only_series(folder: Path) -> DicomSeries:
     if not series:
         raise InputError(f"{folder} holds no DICOM series: name a volume file or a folder of DICOM files.")
     if len(series) > 1:
-        raise InputError(f"{folder} holds {len(series)} DICOM series where one was expected: use one folder a series.")
+        raise InputError(
+            f"{folder} holds {len(series)} DICOM series where one was expected: name any file of the one that is meant."
+        )
     return series[0]
 
 
@@ -213,6 +247,7 @@ def _four_d_file(path: Path) -> Path | None:
     files = [file for file in files if not is_label_name(file.name)]
     if len(files) != 1 or not is_volume_file(files[0]):
         return None
+    require_utf8(files[0])
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(files[0]))
     try:

@@ -1,11 +1,13 @@
 """Files appear whole or not at all."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from DynamicSegLib.errors import InputError
-from DynamicSegLib.files import keep_text, put_in_place, write_text_whole, written_together
+from DynamicSegLib.files import keep_text, put_in_place, require_utf8, write_text_whole, written_together
 
 
 def test_files_appear_together_at_the_end(tmp_path: Path) -> None:
@@ -36,6 +38,31 @@ def test_a_file_that_cannot_be_replaced_is_named_and_all_stay_as_they_were(tmp_p
             (scratch / name).write_text("new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt"]
     assert (tmp_path / "a.txt").read_text() == "old" and (tmp_path / "b.txt" / "inside").is_dir()
+
+
+def test_an_interruption_between_two_files_leaves_all_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("old")
+    real = Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == "b.txt" and path.read_text() == "new":
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), written_together(tmp_path) as scratch:
+        for name in ("a.txt", "b.txt"):
+            (scratch / name).write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old", "b.txt": "old"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
+def test_a_name_that_is_no_utf_8_is_refused() -> None:
+    with pytest.raises(InputError, match=r"name of .*k.se is not UTF-8: rename it"):
+        require_utf8(Path(os.fsdecode(b"k\xe4se")))
 
 
 def test_a_folder_takes_anothers_place_or_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,22 @@ def test_several_series_in_one_folder_are_not_guessed_between(tmp_path: Path) ->
         read_volume(tmp_path)
 
 
+def test_a_file_of_a_dicom_series_stands_for_all_of_it(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_dicom(tmp_path, volume(number), "Ax T2", f"1.2.3.{number}")
+    found = read_volume(tmp_path / "1.2.3.2-0.dcm")
+    assert found.GetSize() == volume(2).GetSize() and sitk.GetArrayFromImage(found).min() == 2
+
+
+def test_reading_a_folder_without_series_says_nothing_of_itks_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="t1ce"):
+        read_case(tmp_path, GLIOMA)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_series_with_a_missing_slice_is_refused(tmp_path: Path) -> None:
     image = volume(1)
     write_dicom(tmp_path / "whole", image, "Ax T2", "1.2.3.4")
@@ -161,7 +177,7 @@ def test_two_files_of_one_modality_are_not_guessed_between(tmp_path: Path) -> No
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(b"\x1f\x8b not really")
-    with pytest.raises(InputError, match=r"scan\.nii\.gz cannot be read as a volume"):
+    with pytest.raises(InputError, match=r"scan\.nii\.gz is damaged \(Unknown compression method\)"):
         read_volume(path)
 
 
