@@ -23,7 +23,8 @@ CURVE_SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5
 SMALLEST_STAKE_PIXELS = 4.0
 
 _MULTIPLES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_PATTERN = re.compile(r"^\s*([0-9.eE+-]+)\s*(%|s|[KMGT]?)\s*$")
+_MOST = 1e24  # of anything; more than any computer gives
+_PATTERN = re.compile(r"^\s*([0-9.eE+-]+)\s*(%|[sKMGT]?)\s*$", re.IGNORECASE)
 
 
 class Unit(str, Enum):
@@ -45,6 +46,10 @@ class Budget:
     value: float
     unit: Unit
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= _MOST:
+            raise BudgetError(f"A budget of {self.value:g} {self.unit.value} is not between 0 and {_MOST:g}.")
+
     @classmethod
     def parse(cls, text: str) -> "Budget":
         """Read `300G`, `40%` or `5s`.
@@ -63,10 +68,10 @@ class Budget:
                 f"Budget {text!r} cannot be read: expected multiply-accumulates (300G), a share of the costliest "
                 "candidate on every slice (40%) or seconds (5s), not negative."
             )
-        unit = match.group(2)
+        unit = match.group(2).upper()
         if unit == "%":
             return cls(number / 100, Unit.SHARE)
-        if unit == "s":
+        if unit == "S":
             return cls(number, Unit.SECONDS)
         return cls(number * _MULTIPLES[unit], Unit.MACS)
 

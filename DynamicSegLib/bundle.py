@@ -125,7 +125,7 @@ def read_bundle(folder: Path) -> Bundle:
     text = path.read_bytes()
     try:
         description = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not valid JSON ({error}): install the bundle again.") from error
     version = description.get("format") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:
@@ -135,7 +135,9 @@ def read_bundle(folder: Path) -> Bundle:
         )
     try:
         _check_files(folder, description["files"])
-        return _from_description(folder, description, hashlib.sha256(text).hexdigest())
+        bundle = _from_description(folder, description, hashlib.sha256(text).hexdigest())
+        _check_names_and_labels(bundle)
+        return bundle
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path} is incomplete or malformed ({type(error).__name__}: {error}).") from error
 
@@ -153,6 +155,24 @@ def _check_files(folder: Path, checksums: Mapping[str, str]) -> None:
                 f"{path} has SHA-256 {actual[:12]}... where {DESCRIPTION_FILE} says {expected[:12]}...: "
                 "the file is damaged or was changed; install the bundle again."
             )
+
+
+def _check_names_and_labels(bundle: Bundle) -> None:
+    """ValueError for what the engine and its results could not tell apart, or not hold in 8 bits."""
+    values = [label.value for label in bundle.labels]
+    if not values or not all(0 < value < 256 for value in values):
+        raise ValueError(f"label values {values}, where whole numbers from 1 to 255 were expected")
+    named: dict[str, list[object]] = {
+        "label values": [*values],
+        "label names": [label.name for label in bundle.labels],
+        "options": list(bundle.bank.options),
+        "modalities": list(bundle.input.modalities),
+    }
+    for what, found in named.items():
+        if len(set(found)) < len(found):
+            raise ValueError(f"{what} {found}, of which two are the same")
+    if not bundle.bank.candidates:
+        raise ValueError("no candidates")
 
 
 def _inside(folder: Path, name: str) -> bool:

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MOST_UNPACKED_BYTES = 2 << 30
+# It names a folder, on every system.
+_PLAIN_NAME = re.compile(r"\w[\w .-]{0,98}\w|\w")
 
 
 def search_folders() -> list[Path]:
@@ -33,8 +38,8 @@ def find_bundles() -> dict[str, Path]:
     """Every bundle folder by name, checked or not."""
     found: dict[str, Path] = {}
     for folder in search_folders():
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
+        with suppress(PermissionError):  # what a user may not read is not there for that user
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 if (path / DESCRIPTION_FILE).is_file():
                     found.setdefault(path.name, path)
     return found
@@ -67,6 +72,8 @@ def install_bundle(archive: str | os.PathLike[str], replace: bool = False) -> Bu
     BundleError: not a ZIP file, no bundle inside, a damaged one, or a bundle of that name is there already.
     """
     source = Path(archive)
+    if not source.exists():
+        raise BundleError(f"{source} does not exist: check the path.")
     target_root = home_folder() / "bundles"
     try:
         target_root.mkdir(parents=True, exist_ok=True)
@@ -78,8 +85,10 @@ def install_bundle(archive: str | os.PathLike[str], replace: bool = False) -> Bu
     try:
         folder = _unpacked(source, scratch)
         bundle = read_bundle(folder)
-        if Path(bundle.name).name != bundle.name or bundle.name.startswith("."):
-            raise BundleError(f"{source} calls itself {bundle.name!r}, which is not a plain name.")
+        if not isinstance(bundle.name, str) or not _PLAIN_NAME.fullmatch(bundle.name):
+            raise BundleError(
+                f"{source} calls itself {bundle.name!r}: expected a name of letters, digits, spaces, '_', '.' and '-'."
+            )
         target = target_root / bundle.name
         if target.exists() and not replace:
             raise BundleError(f"A bundle {bundle.name!r} is installed already: pass --replace to install this one.")
@@ -94,10 +103,14 @@ def _unpacked(source: Path, scratch: Path) -> Path:
         return Path(shutil.copytree(source, scratch / "bundle"))
     if not zipfile.is_zipfile(source):
         raise BundleError(f"{source} is not a ZIP file or a bundle's folder: expected a bundle as it was downloaded.")
-    with zipfile.ZipFile(source) as archive:
-        if sum(item.file_size for item in archive.infolist()) > _MOST_UNPACKED_BYTES:
-            raise BundleError(f"{source} unpacks to more than {_MOST_UNPACKED_BYTES >> 30} GB: this is no bundle.")
-        archive.extractall(scratch)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            if sum(item.file_size for item in archive.infolist()) > _MOST_UNPACKED_BYTES:
+                raise BundleError(f"{source} unpacks to more than {_MOST_UNPACKED_BYTES >> 30} GB: this is no bundle.")
+            archive.extractall(scratch)
+    # Encrypted, or packed in a way that Python does not know: RuntimeError, NotImplementedError.
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise BundleError(f"{source} cannot be unpacked ({error}): download it again.") from error
     folders = [path.parent for path in scratch.rglob(DESCRIPTION_FILE)]
     if len(folders) != 1:
         raise BundleError(f"{source} holds {len(folders)} files {DESCRIPTION_FILE} where one was expected.")

@@ -16,8 +16,11 @@ def remembered(circumstances: Sequence[object], count: Callable[[], Cost]) -> Co
     words = repr([__version__, *circumstances])
     path = cache_folder() / "costs" / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}.json"
     try:
-        return Cost(**json.loads(path.read_text(encoding="utf-8")))
+        kept = Cost(**json.loads(path.read_text(encoding="utf-8")))
+        if all(isinstance(number, int) for number in asdict(kept).values()) and kept.macs > 0:
+            return kept
     except (OSError, ValueError, TypeError):
-        cost = count()
+        pass
+    cost = count()
     keep_text(path, json.dumps(asdict(cost)) + "\n")
     return cost

@@ -154,8 +154,10 @@ class Run:
         Raises
         ------
         BudgetError: the budget is below the router's cost, or below the pinned slices'; the message names the
-            smallest budget possible.
+            smallest budget possible. Or both a budget and alpha are given.
         """
+        if budget is not None and alpha is not None:
+            raise BudgetError(f"Alpha ({alpha:g}) weighs cost where there is no budget: give only one of the two.")
         prediction = self.route()
         macs = [cost.macs for cost in self.costs]
         self._asked_macs = None

@@ -21,6 +21,14 @@ def require_utf8(path: Path) -> None:
         raise InputError(f"The name of {shown} is not UTF-8: rename it.") from error
 
 
+def require_writable(folder: Path) -> None:
+    """InputError where `written_together` would fail; nothing is made."""
+    require_utf8(folder)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{folder} cannot be written to: choose another output folder.")
+
+
 @contextmanager
 def written_together(folder: Path) -> Iterator[Path]:
     """A scratch folder inside `folder`; its files move into `folder` when the block ends well, and vanish otherwise.

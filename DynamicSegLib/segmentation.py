@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,10 @@ class Segmentation:
 
     def to_native(self) -> sitk.Image:
         """Labels as a uint8 image on the reference volume's own grid."""
+        return self._native
+
+    @cached_property
+    def _native(self) -> sitk.Image:
         return self.study.to_native(self.labels)
 
     @property
@@ -89,11 +94,13 @@ class Segmentation:
         counts = Counter(decision.candidate for decision in self.decisions)
         return {name: counts[name] / len(self.decisions) for name in self.options}
 
-    @property
+    @cached_property
     def volumes_ml(self) -> dict[str, float]:
-        """Millilitres of each label, by name."""
-        voxel_ml = float(np.prod(self.study.spacing_mm)) / 1000
-        return {name: np.count_nonzero(self.labels == value) * voxel_ml for value, name in self.label_names.items()}
+        """Millilitres of each label, by name: of the voxels on the reference volume's own grid, as in files."""
+        native = self.to_native()
+        voxel_ml = float(np.prod(native.GetSpacing())) / 1000
+        labels = sitk.GetArrayViewFromImage(native)
+        return {name: np.count_nonzero(labels == value) * voxel_ml for value, name in self.label_names.items()}
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """The study: the volumes of one patient on one working grid, normalised, with the way back to the scan's own grid."""
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,11 @@ SMALLEST_IN_PLANE = 16
 STRIPPED_ZERO_SHARE = 0.3
 STRIPPED_MASK_AGREEMENT = 0.9
 _OTSU_SAMPLES = 96  # along each axis
+_SAMPLE = slice(None, None, 40)  # a few slices, compared before all are
+_EVERY = 8  # pixels
+_LARGEST_GAP = 0.1
+# Of a volume in plane; beyond them its spacing is in another unit, or wrong.
+_PLAUSIBLE_MM = (10.0, 2000.0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,9 @@ class InputSpec:
     def __post_init__(self) -> None:
         if self.slice_axis not in ORIENTATIONS:
             raise BundleError(f"Slice axis {self.slice_axis!r} is unknown: expected one of {', '.join(ORIENTATIONS)}.")
-        if not self.modalities or min(self.spacing_mm) <= 0 or min(self.size) < SMALLEST_IN_PLANE:
+        pairs = len(self.spacing_mm) == len(self.size) == 2
+        spaced = pairs and all(0 < mm < math.inf for mm in self.spacing_mm)
+        if not self.modalities or not spaced or min(self.size) < SMALLEST_IN_PLANE:
             raise BundleError(
                 f"Input of modalities {self.modalities}, spacing {self.spacing_mm} mm, size {self.size}: expected at "
                 f"least one modality, positive spacing and a size of {SMALLEST_IN_PLANE} pixels or more."
@@ -136,8 +145,9 @@ def studying(
     for name in spec.modalities:
         yield f"Checking {name}"
         volumes[name] = _checked(name, images[name])
+    warnings = _twins(volumes)
     reference = min(spec.modalities, key=lambda name: round(float(np.prod(volumes[name].GetSpacing())), 4))
-    warnings = _grid_warnings(volumes, reference)
+    warnings += _grid_warnings(volumes, reference)
     brain = None if mask is None else _mask_on(volumes[reference], mask)
     foreground = _foreground(volumes[reference]) if brain is None else brain
     grid = place_working_grid(volumes[reference], spec.slice_axis, spec.spacing_mm, spec.size, foreground)
@@ -147,6 +157,7 @@ def studying(
     for index, name in enumerate(volumes):
         yield f"Bringing {name} onto one grid"
         _sample_into(stack[index], name, volumes, grid, reference, spec.skull_stripped)
+    warnings += _gaps(stack, spec)
     yield "Looking for the skull"
     if brain is not None:
         _apply_mask(stack, grid, brain, volumes[reference])
@@ -170,6 +181,12 @@ def _checked(name: str, image: sitk.Image) -> sitk.Image:
         )
     if sorted(image.GetSize())[-2] < SMALLEST_IN_PLANE:
         raise InputError(f"{name} has size {image.GetSize()}: expected at least {SMALLEST_IN_PLANE} pixels in plane.")
+    sides_mm = [count * mm for count, mm in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    if sorted(sides_mm)[-2] < _PLAUSIBLE_MM[0] or max(sides_mm) > _PLAUSIBLE_MM[1]:
+        raise InputError(
+            f"{name} measures {' x '.join(f'{mm:.4g}' for mm in sides_mm)} mm (spacing "
+            f"{' x '.join(f'{mm:.4g}' for mm in image.GetSpacing())}): is the spacing in another unit?"
+        )
     values = sitk.GetArrayViewFromImage(image)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(low) or not np.isfinite(high):
@@ -181,6 +198,28 @@ def _checked(name: str, image: sitk.Image) -> sitk.Image:
         kind = "empty (all voxels are 0)" if low == 0 else f"constant (all voxels are {low:g})"
         raise InputError(f"{name} is {kind}: check that the right file was chosen.")
     return image
+
+
+def _twins(volumes: Mapping[str, sitk.Image]) -> list[str]:
+    """A warning for each two volumes that are the same, voxel for voxel."""
+    arrays = {name: sitk.GetArrayViewFromImage(image) for name, image in volumes.items()}
+    return [
+        f"{first} and {second} are the same volume: results will be poor. Check that the right files were chosen."
+        for first, second in combinations(arrays, 2)
+        if all(np.array_equal(arrays[first][part], arrays[second][part]) for part in (_SAMPLE, slice(None)))
+    ]
+
+
+def _gaps(stack: NDArray[np.float32], spec: InputSpec) -> list[str]:
+    """A warning for each modality that is empty on slices where others are not."""
+    covered = stack[:, :, ::_EVERY, ::_EVERY].any(axis=(2, 3))
+    somewhere = np.count_nonzero(covered.any(axis=0))
+    counts = somewhere - np.count_nonzero(covered, axis=1)
+    return [
+        f"{name} is empty on {count} of {somewhere} slices where other volumes are not: expect less accuracy there."
+        for name, count in zip(spec.modalities, counts.tolist(), strict=True)
+        if count > _LARGEST_GAP * somewhere
+    ]
 
 
 def _grid_warnings(volumes: Mapping[str, sitk.Image], reference: str) -> list[str]:

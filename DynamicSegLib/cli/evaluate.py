@@ -20,10 +20,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "2 and 4, of each label otherwise. A structure that is empty in both scores 1 and 0 mm, in one of them 0 and "
         "373.13 mm, as in the BraTS challenges.",
     )
-    parser.add_argument("prediction", type=Path)
-    parser.add_argument("reference", type=Path)
-    parser.add_argument("--bundle", help="take the structures from this bundle")
-    parser.add_argument("--labels", action="store_true", help="each label by itself, whatever the values")
+    parser.add_argument("prediction", type=Path, help="label volume, e.g. segmentation.nii.gz")
+    parser.add_argument("reference", type=Path, help="label volume on the same grid")
+    structures = parser.add_mutually_exclusive_group()
+    structures.add_argument("--bundle", help="take the structures from this bundle")
+    structures.add_argument("--labels", action="store_true", help="each label by itself, whatever the values")
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
     parser.set_defaults(func=run)
 
@@ -51,13 +52,22 @@ def run(options: argparse.Namespace) -> int:
             "lie on different grids: compare volumes of the same scan."
         )
     prediction, reference = (_labels(image, path) for image, path in zip(images, paths, strict=True))
-    values = sorted(set(np.unique(prediction)) | set(np.unique(reference)) - {0})
+    values = sorted({int(value) for value in np.union1d(prediction, reference)} - {0})
     if options.bundle is not None:
         structures = Structures.of_values(load_bundle(options.bundle))
-    elif set(values) - {0} <= {1, 2, 4} and not options.labels:
+        known = {value for members in structures.members.values() for value in members}
+        foreign = sorted(set(values) - known)
+        if foreign:
+            raise InputError(
+                f"Label {foreign[0]} is none of bundle {options.bundle!r}, which has "
+                f"{', '.join(map(str, sorted(known)))}: relabel the volume, or pass --labels for each label by itself."
+            )
+    elif set(values) <= {1, 2, 4} and not options.labels:
         structures = Structures(REGIONS)
+    elif not values:
+        raise InputError(f"{options.prediction} and {options.reference} hold no label: there is nothing to compare.")
     else:
-        structures = Structures({str(value): (int(value),) for value in values if value})
+        structures = Structures({str(value): (value,) for value in values})
     column, row, between = images[1].GetSpacing()
     scores = score_volume(prediction, reference, structures, (between, row, column))
     if options.json:

@@ -1,6 +1,7 @@
 """`dynamicseg`: the entry point that finds the command, runs it and turns errors into one clear message."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,12 +32,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0 when done, 2 after wrong use or bad input; faults of ours raise (exit code 1)."""
     options = build_parser().parse_args(arguments)
     try:
-        return int(options.func(options))
+        code = int(options.func(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output has read enough; nothing more can be written to it at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except (KeyboardInterrupt, CancelledError):
         print("dynamicseg: cancelled; nothing was written.", file=sys.stderr)
         return INTERRUPTED
     except DynamicSegError as error:
         print(f"dynamicseg: {error}", file=sys.stderr)
+        return WRONG_USE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"dynamicseg: {error.filename}: {error.strerror}; check the path and its permissions.", file=sys.stderr)
         return WRONG_USE
 
 

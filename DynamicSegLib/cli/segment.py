@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     from DynamicSegLib.backends.choice import load_libraries
     from DynamicSegLib.budget import Budget
     from DynamicSegLib.bundles import load_bundle
-    from DynamicSegLib.files import written_together
+    from DynamicSegLib.files import require_writable, written_together
     from DynamicSegLib.reading import read_case, read_volume
     from DynamicSegLib.reporting.chart import import_figure, require_matplotlib
     from DynamicSegLib.reporting.tables import write_results
@@ -87,7 +87,9 @@ def run(options: argparse.Namespace) -> int:
     if options.per_volume and options.alpha is not None:
         raise InputError("--alpha weighs cost slice by slice, --per-volume chooses once for all slices: give only one.")
     volumes = volumes_by_name(options)
-    require_matplotlib()  # says so now, not after the work
+    # What would fail at the end is said now.
+    require_matplotlib()
+    require_writable(options.output)
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as beside:
         backend = beside.submit(load_libraries, options.backend)
@@ -115,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         write_results(segmentation, scratch)
         start = computed - segmentation.seconds["route"] - segmentation.seconds["run"]
         seconds = {"load": loaded - started, "read": read - loaded, "prepare": prepared - read, "start": start}
-        summary = summarise(segmentation, seconds, writing, started)
+        summary = {"asked": asked(options), **summarise(segmentation, seconds, writing, started)}
         (scratch / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(summary))
@@ -129,13 +131,15 @@ def volumes_by_name(options: argparse.Namespace) -> dict[str, str]:
 
     Raises
     ------
-    InputError: a `--volume` without `=`, or neither a case nor a volume.
+    InputError: a `--volume` without `=`, a volume that is given twice, or neither a case nor a volume.
     """
     volumes = {name: getattr(options, name) for name in SHORTHANDS if getattr(options, name) is not None}
     for text in options.volume:
         name, separator, path = text.partition("=")
         if not (name and separator and path):
             raise InputError(f"--volume {text!r} cannot be read: expected NAME=FILE, e.g. --volume flair=scan.nii.gz.")
+        if name in volumes:
+            raise InputError(f"{name} is given twice ({volumes[name]} and {path}): name one file.")
         volumes[name] = path
     if options.case is None and not volumes:
         raise InputError("No input: give a case folder, or the volumes one by one (--flair FILE --t1ce FILE ...).")
@@ -160,6 +164,18 @@ def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -
     for _ in shown(run.execute(plan), bundle.bank.options):
         pass
     return run.segmentation()
+
+
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What the arguments say about how slices are treated, for the summary."""
+    return {
+        "budget": options.budget,
+        "alpha": options.alpha,
+        "setting": options.setting,
+        "per_volume": options.per_volume,
+        "cleaning": not options.no_cleaning,
+        "second_look": not options.no_second_look,
+    }
 
 
 def summarise(

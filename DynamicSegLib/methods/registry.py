@@ -9,7 +9,7 @@ from DynamicSegLib.backends.choice import choose_backend
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.engine import Run
-from DynamicSegLib.errors import BackendError, BundleError
+from DynamicSegLib.errors import BackendError, BundleError, InputError
 from DynamicSegLib.execution import CandidateExecution, Execution
 from DynamicSegLib.extent import Extent
 from DynamicSegLib.methods import med_danet, med_danet_v2, mutualnet
@@ -18,6 +18,7 @@ from DynamicSegLib.routing import Router
 from DynamicSegLib.study import Study
 
 Size = tuple[int, int]
+SETTINGS = ("whole", "window")
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,18 @@ def start_run(
     Raises
     ------
     BundleError: see `method_of`.
+    InputError: the study was prepared for other input than the bundle's, or an unknown setting.
     BackendError: the machine, or the bundle, lacks what was asked for.
     """
     method = method_of(bundle)
+    if study.spec != bundle.input:
+        raise InputError(
+            f"The study was prepared for other input ({', '.join(study.spec.modalities)}, {study.spec.slice_axis}) "
+            f"than bundle {bundle.name!r} takes ({', '.join(bundle.input.modalities)}, {bundle.input.slice_axis}): read the "
+            "case for this bundle."
+        )
+    if setting not in SETTINGS:
+        raise InputError(f"Setting {setting!r} is unknown: expected {' or '.join(SETTINGS)}.")
     extent = extent or extent_of(study, bundle)
     size, volumes = extent.size, extent.cut(study.volumes)
     agreement = Agreement(

@@ -1,6 +1,8 @@
 """Bundles: written whole, checked before anything is used, installed or refused with the reason."""
 
 import json
+import os
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -85,6 +87,16 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         "bundle.json: smallest_label_ml of label 3: '3', where one of the labels 1, 2, 4 was expected",
     ),
     (lambda d: d["candidates"][0].update(weights="other.safetensors"), "without a checksum"),
+    (lambda d: d["labels"][0].update(value=300), "label values .*300.* whole numbers from 1 to 255"),
+    (lambda d: d["labels"][0].update(value=0), "label values .*0.* whole numbers from 1 to 255"),
+    (lambda d: d["labels"][0].update(value=d["labels"][1]["value"]), "label values .* two are the same"),
+    (lambda d: d["labels"][0].update(name=d["labels"][1]["name"]), "label names .* two are the same"),
+    (lambda d: d["candidates"][0].update(name="skip"), "options .* two are the same"),
+    (lambda d: d.update(candidates=[]), "no candidates"),
+    (lambda d: d["input"].update(modalities=["t1", "t1", "t2", "flair"]), "modalities .* two are the same"),
+    (lambda d: d["input"].update(size=[240]), "Input of .*size"),
+    (lambda d: d["input"].update(spacing_mm=[float("nan"), 1.0]), "Input of .*nan"),
+    (lambda d: d.update(files=["s.safetensors"]), "incomplete or malformed"),
     (lambda d: d["files"].update({"../../secret": "00"}), "not a plain file of the bundle"),
     (lambda d: d["files"].update({"absent.safetensors": "00"}), "absent.safetensors is missing"),
     (
@@ -157,6 +169,42 @@ def test_a_damaged_bundle_is_not_installed_and_leaves_nothing(tmp_path: Path) ->
     with pytest.raises(BundleError, match="SHA-256"):
         install_bundle(zipped(tmp_path / "tiny", tmp_path / "tiny.zip"))
     assert list((tmp_path / "home" / "bundles").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", " ", "x" * 101, "ends.", 5, "nul\0"])
+def test_a_name_that_is_no_plain_folder_name_is_not_installed_and_nothing_is_lost(tmp_path: Path, name: object) -> None:
+    write_tiny_bundle(tmp_path)
+    install_bundle(tmp_path / "tiny")
+    edited(tmp_path / "tiny", lambda d: d.update(name=name))
+    with pytest.raises(BundleError, match="expected a name of letters"):
+        install_bundle(zipped(tmp_path / "tiny", tmp_path / "tiny.zip"), replace=True)
+    assert [path.name for path in (tmp_path / "home" / "bundles").iterdir()] == ["tiny"]
+
+
+def test_a_damaged_zip_file_is_named(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+    archive = zipped(tmp_path / "tiny", tmp_path / "tiny.zip")
+    content = bytearray(archive.read_bytes())
+    content[200] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(BundleError, match=r"tiny\.zip cannot be unpacked \(.*download it again"):
+        install_bundle(archive)
+    with pytest.raises(BundleError, match=r"absent\.zip does not exist"):
+        install_bundle(tmp_path / "absent.zip")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such rights")
+def test_others_may_read_what_is_written_and_installed(tmp_path: Path) -> None:
+    written = write_tiny_bundle(tmp_path)
+    installed = install_bundle(tmp_path / "tiny")
+    for bundle in (written, installed):
+        assert bundle.folder is not None and bundle.folder.stat().st_mode & 0o055 == 0o055 & ~current_umask()
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def test_something_else_is_not_installed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,20 @@ def test_the_tables_have_the_contracts_columns_and_add_up(case: Path, tmp_path: 
     assert set(summary["seconds"]) >= {"read", "prepare", "start", "route", "run", "write", "total"}
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "segmentation.nii.gz")))
     assert sum(summary["volumes_ml"].values()) == pytest.approx((labels > 0).sum() * 3 / 1000)
+    assert summary["asked"]["budget"] == "60%" and summary["asked"]["cleaning"] is True
+
+
+def test_volumes_are_those_of_the_file_on_any_spacing(tmp_path: Path) -> None:
+    images = {}
+    for name, image in head_images().items():
+        image.SetSpacing((1.7, 1.3, 3.0))
+        images[name] = image
+    segment(write_case(tmp_path / "case", images), tmp_path / "out")
+    written = sitk.ReadImage(str(tmp_path / "out" / "segmentation.nii.gz"))
+    voxels = np.count_nonzero(sitk.GetArrayFromImage(written))
+    assert voxels
+    summary = summary_of(tmp_path / "out")
+    assert sum(summary["volumes_ml"].values()) == pytest.approx(voxels * 1.7 * 1.3 * 3.0 / 1000)
 
 
 def test_labels_are_cleaned_unless_that_is_switched_off(
@@ -163,6 +179,8 @@ WRONG_USES = [
     (["--device", "tpu"], "Device 'tpu' is unknown"),
     (["--backend", "magic"], "Backend 'magic' is unknown"),
     (["--volume", "flair"], "expected NAME=FILE"),
+    (["--flair", "a.nii", "--volume", "flair=b.nii"], "flair is given twice (a.nii and b.nii)"),
+    (["--budget", "1e300T"], "is not between 0 and"),
     (["--volume", "pet=x.nii"], "not one of this bundle's modalities"),
     (["--mask", "nothing.nii"], "nothing.nii does not exist"),
     (["--threads", "0"], "--threads 0"),
@@ -187,9 +205,13 @@ def test_a_failed_run_leaves_earlier_results_alone(case: Path, tmp_path: Path) -
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
-def test_an_output_that_is_a_file_is_refused(case: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused_before_the_work(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("DynamicSegLib.reading.read_case", lambda *_: pytest.fail("nothing is to be read"))
     (tmp_path / "out").write_text("mine")
     assert segment(case, tmp_path / "out") == 2
+    assert segment(case, tmp_path / "out" / "deeper") == 2
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -270,6 +292,24 @@ def test_evaluate_scores_other_labels_one_by_one(tmp_path: Path, capsys: pytest.
     scores = json.loads(capsys.readouterr().out)
     assert scores["3"]["dice"] == 1.0
     assert scores["7"] == {"dice": 0.0, "hd95_mm": 373.13}
+
+
+def test_evaluate_has_something_to_say_of_volumes_without_labels_and_of_foreign_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, foreign = blocks(tmp_path / "e.nii.gz"), blocks(tmp_path / "f.nii.gz", (3, slice(2, 6)))
+    assert main(["evaluate", str(empty), str(empty), "--labels"]) == 2
+    assert "hold no label" in capsys.readouterr().err
+    assert main(["evaluate", str(foreign), str(foreign), "--bundle", "tiny"]) == 2
+    assert "Label 3 is none of bundle 'tiny', which has 1, 2, 4" in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads_any_more_ends_without_a_word() -> None:
+    script = "import sys; from DynamicSegLib.cli.main import main; sys.exit(main(['bundles', 'show', 'glioma']))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.wait() == 0 and process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("value", [257, -1, 1.5])

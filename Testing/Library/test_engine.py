@@ -15,7 +15,7 @@ from DynamicSegLib.budget import Budget, Plan
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cleaning import Cleaning, SmallLabel, changes, clean
 from DynamicSegLib.engine import Run, Step
-from DynamicSegLib.errors import BackendError, BudgetError, BundleError
+from DynamicSegLib.errors import BackendError, BudgetError, BundleError, InputError
 from DynamicSegLib.extent import Extent
 from DynamicSegLib.methods.registry import start_run
 from DynamicSegLib.study import Study, build_study
@@ -279,6 +279,19 @@ def test_windows_are_counted_and_run_as_windows(study: Study, bundle: Bundle) ->
     assert run.costs[1].macs > started(study, bundle).costs[1].macs  # 40 x 32 padded to one window of 128
     finish(run, plan_of(run, [1] * SLICES))
     assert run.segmentation().labels.shape == study.grid.shape
+
+
+def test_a_study_of_another_bundle_and_an_unknown_setting_are_refused(study: Study, bundle: Bundle) -> None:
+    coronal = replace(bundle, input=replace(bundle.input, slice_axis="coronal"))
+    with pytest.raises(InputError, match=r"prepared for other input .*axial.* takes .*coronal"):
+        started(study, coronal)
+    with pytest.raises(InputError, match=r"Setting 'windows' is unknown: expected whole or window"):
+        started(study, bundle, setting="windows")
+
+
+def test_a_budget_and_alpha_exclude_each_other(study: Study, bundle: Bundle) -> None:
+    with pytest.raises(BudgetError, match="give only one"):
+        started(study, bundle).plan(Budget.parse("40%"), alpha=0.1)
 
 
 def test_a_bundle_of_an_unknown_method_is_refused(study: Study, bundle: Bundle) -> None:

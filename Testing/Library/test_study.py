@@ -1,5 +1,6 @@
 """The study: whatever way a scan is stored, the networks see the same, and labels come back to its own grid."""
 
+import re
 import tracemalloc
 from collections.abc import Callable
 
@@ -229,6 +230,30 @@ def test_a_bad_volume_gets_one_error_that_names_it(make: Callable[[], sitk.Image
     with pytest.raises(InputError, match=message) as caught:
         build_study({"flair": ball(), "t1": make()}, SPEC)
     assert "t1" in str(caught.value)
+
+
+@pytest.mark.parametrize("factor", [0.001, 100.0])
+def test_a_spacing_in_another_unit_is_told(factor: float) -> None:
+    def change(image: sitk.Image) -> sitk.Image:
+        image.SetSpacing([factor * mm for mm in image.GetSpacing()])
+        return image
+
+    with pytest.raises(InputError, match="is the spacing in another unit"):
+        build_study(pair(change), SPEC)
+
+
+def test_the_same_volume_twice_is_warned_about() -> None:
+    study = build_study({"flair": ball(), "t1": ball()}, SPEC)
+    assert any("flair and t1 are the same volume" in warning for warning in study.warnings)
+    assert not any("same volume" in warning for warning in build_study(pair(), SPEC).warnings)
+
+
+def test_a_volume_that_covers_a_part_of_the_scan_is_warned_about() -> None:
+    images = pair()
+    images["t1"][:, :, 5:] = 0
+    study = build_study(images, SPEC)
+    assert any(re.match(r"t1 is empty on \d of \d slices", warning) for warning in study.warnings)
+    assert not any("is empty on" in warning for warning in build_study(pair(), SPEC).warnings)
 
 
 def test_a_missing_modality_is_named_with_what_was_given() -> None:
