@@ -124,9 +124,9 @@ def start_run(
     """
     method = method_of(bundle)
     if study.spec != bundle.input:
+        given, taken = (f"{', '.join(spec.modalities)}, {spec.slice_axis}" for spec in (study.spec, bundle.input))
         raise InputError(
-            f"The study was prepared for other input ({', '.join(study.spec.modalities)}, {study.spec.slice_axis}) "
-            f"than bundle {bundle.name!r} takes ({', '.join(bundle.input.modalities)}, {bundle.input.slice_axis}): read the "
+            f"The study was prepared for other input ({given}) than bundle {bundle.name!r} takes ({taken}): read the "
             "case for this bundle."
         )
     if setting not in SETTINGS:
