@@ -2,11 +2,13 @@
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -33,10 +35,13 @@ from DynamicSegPanel.Sample import loadSample, registerSampleData
 
 from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.errors import DynamicSegError
+from DynamicSegLib.scene.result import drawings_of
 from DynamicSegLib.scene.terminology import load_context
 
 # After the last change of the inputs, before they are looked at.
 PREPARE_MILLISECONDS = 300
+# Before the segmentation itself, from which on a user is told what took them.
+NOTICEABLE_SECONDS = 2.0
 
 
 class DynamicSeg(ScriptedLoadableModule):
@@ -67,6 +72,7 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic: DynamicSegLogic | None = None
         self.session: Any = None
+        self._begun, self._warm = 0.0, False
         self._parameterNode: Any = None
         self._parameterNodeGuiTag: Any = None
 
@@ -96,6 +102,7 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.ui.sampleButton.connect("clicked(bool)", self.onSample)
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
         self.ui.exportButton.connect("clicked(bool)", self.onExport)
@@ -103,9 +110,11 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Called when the application closes and the module widget is destroyed."""
+        self.exit()
+        self.removeObservers()
+        self._prepareTimer.stop()
         self.runControl.stop()
         self.resultView.close()
-        self.removeObservers()
 
     def enter(self) -> None:
         """Called each time the user opens this module."""
@@ -130,14 +139,24 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """The choices of the scene that came in took the place of the ones that a run would go by."""
+        self.runControl.stop()
+        self.session = None
+        self.setParameterNode(None)
         if self.parent.isEntered:
-            self.setParameterNode(None)
             self.initializeParameterNode()
             self.showLastResult()
 
     def onNodeAdded(self, caller: Any, event: Any) -> None:
-        if not self.runControl.running:
+        if self.parent.isEntered and not self.runControl.running:
             qt.QTimer.singleShot(0, self.inputs.guess)  # the node gets its name and voxels after this event
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        if not slicer.mrmlScene.IsClosing():
+            self.inputs.release(node)
+            for drawing in drawings_of(node):
+                slicer.mrmlScene.RemoveNode(drawing)
 
     def initializeParameterNode(self) -> None:
         self.setParameterNode(self.logic.getParameterNode())
@@ -148,11 +167,13 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
         self._parameterNode, self._parameterNodeGuiTag = None, None
         if parameterNode is not None:
-            self.budget.restore(parameterNode.budgetUnit, parameterNode.budget)
             self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
         self._parameterNode = parameterNode
         self.inputs.setParameterNode(parameterNode)
         self.pins.setParameterNode(parameterNode)
+        self.claimPins()
+        if parameterNode is not None:
+            self.budget.restore(parameterNode.budgetUnit, parameterNode.budget)
         if not self.runControl.running:
             self.showReadiness()
 
@@ -170,24 +191,35 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.runControl.stop()
         self.session = None
-        self.pins.belongTo([node.GetID() for node in self.inputs.volumes.values()])
-        self.budget.setBundle(self.inputs.bundle)
+        self.claimPins()
+        self.budget.setBundle(self.inputs.bundle, self.inputs.device)
         self.showReadiness()
+
+    def claimPins(self) -> None:
+        """Keeps the pins for the inputs that are chosen, and for no others."""
+        if self.inputs.bundle is not None and not self.inputs.problems:
+            self.pins.belongTo(self.inputs.bundle.name, [node.GetID() for node in self.inputs.volumes.values()])
+
+    def settle(self) -> None:
+        """Catches up after a run, however it ended: with surfaces that it dropped, and volumes that went meanwhile."""
+        self.resultView.restoreSurfaces()
+        session = self.session
+        if session is not None and (session.volumes, session.mask) != (self.inputs.volumes, self.inputs.mask):
+            self.onInputsChanged()
 
     def showReadiness(self) -> None:
         """Whether Apply can be pressed, or what is missing; looks at complete inputs soon."""
-        missing = self.inputs.missing
-        self.ui.applyButton.enabled = not missing
-        self.ui.applyButton.toolTip = _("Choose {names}.").format(names=", ".join(missing)) if missing else ""
-        if not missing and self.session is None:
-            self._prepareTimer.start()
+        problems = ". ".join(self.inputs.problems)
+        self.ui.applyButton.enabled = not problems
+        self.ui.applyButton.toolTip = problems or _("Segments the scan within the budget, as a new segmentation.")
         if self.session is None:
-            started = bool(self.inputs.volumes) and bool(missing)
-            self.ui.statusLabel.text = _("Still to choose: {names}").format(names=", ".join(missing)) if started else ""
+            if not problems:
+                self._prepareTimer.start()
+            self.ui.statusLabel.text = problems if self.inputs.volumes else ""
 
     def prepare(self) -> None:
         """Brings the volumes onto one grid ahead of Apply, so that its warnings are read before."""
-        if self.session is None and not self.inputs.missing and not self.runControl.running:
+        if self.parent.isEntered and self.session is None and not self.inputs.problems and not self.runControl.running:
             try:
                 self.session = self.newSession()
             except DynamicSegError as error:
@@ -217,6 +249,7 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onApply(self, checked: bool) -> None:
         if self.runControl.stop():
             self.ui.statusLabel.text = _("Cancelled. The scene is as it was before.")
+            self.settle()
         else:
             self.begin("segment")
 
@@ -226,7 +259,9 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.message.clear()
         try:
             ensureDependencies(self.resourcePath("requirements.txt"))
-            self.session = self.session or self.newSession()
+            if self.session is None or self.session.outdated:
+                self.session = self.newSession()
+            self._begun, self._warm = time.perf_counter(), self.session.run is not None
             self.logic.showVolumes(self.inputs.volumes)
             steps = getattr(self.session, what)(budget=self.budget.budget(), pins=self.pins.options())
         except DynamicSegError as error:
@@ -237,18 +272,27 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onEnd(self, error: BaseException | None) -> None:
         if error is not None:
             self.fail(error)
-            return
-        session = self.session
+        else:
+            self.showEnd()
+        self.settle()
+
+    def showEnd(self) -> None:
+        """Shows what a run has found, and learns from it for the next."""
+        session, seconds = self.session, sum(self.session.segmentation.seconds.values())
         self.resultView.setResult(session.result)
         self.resultView.showChart()
         self.pins.applied()
         self.inputs.showDevice(session.run.backend.facts)
-        self.budget.learnSpeed(sum(session.segmentation.seconds.values()), session.segmentation.spent.macs)
+        self.budget.learnSpeed(seconds, session.segmentation.spent.macs)
         self.budget.setRun(session.run, session.study.slices)
         self.message.show("warning", session.segmentation.summary()["warnings"])
         self.ui.statusLabel.text = _("Done in {seconds} s on {device}.").format(
-            seconds=f"{sum(session.segmentation.seconds.values()):.1f}", device=session.run.backend.facts.device.upper()
+            seconds=f"{seconds:.1f}", device=session.run.backend.facts.device.upper()
         )
+        before = time.perf_counter() - self._begun - seconds
+        if not self._warm and before > NOTICEABLE_SECONDS:
+            extra = _("Getting ready (volumes, networks) took {seconds} s more.").format(seconds=f"{before:.0f}")
+            self.ui.statusLabel.text = f"{self.ui.statusLabel.text} {extra}"
 
     def fail(self, error: BaseException) -> None:
         """Says what failed where the user looks, and what only developers read in the console."""
@@ -267,6 +311,8 @@ class DynamicSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Writes the files of the result that is shown."""
         result = self.resultView.result
         segmentation = self.session.segmentation if self.session and self.session.result is result else None
+        self.resultView.showChart()  # the picture is taken of its view
+        slicer.app.processEvents()
         try:
             names = exportResult(folder, result.table, segmentation)
         except DynamicSegError as error:

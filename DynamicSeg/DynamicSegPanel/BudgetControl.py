@@ -12,9 +12,9 @@ from DynamicSegLib.bundle import Bundle, CurvePoint
 from DynamicSegLib.engine import Run
 from DynamicSegLib.errors import BundleError
 from DynamicSegLib.methods.mutualnet import front_curve, has_query_table
+from DynamicSegLib.scene.chart import GIGA
 from DynamicSegPanel.CurvePicture import Curve, curvePixmap
 
-GIGA = 1e9
 # The papers' rule, without a budget.
 AUTOMATIC = "automatic"
 USUAL_SLICES = 155
@@ -23,7 +23,8 @@ USUAL_SECONDS = 60.0
 NOTICEABLE = 0.005
 # Width of a stair's riser, in shares of the full effort.
 STAIR = 1e-6
-SPEED_SETTING = "DynamicSeg/SecondsPerGigaMac"
+# By model and device.
+SPEED_SETTING = "DynamicSeg/SecondsPerGigaMac/{model}/{device}"
 
 
 class BudgetControl:
@@ -36,9 +37,11 @@ class BudgetControl:
     def __init__(self, ui: Any, onChanged: Callable[[], None], onPerVolume: Callable[[], None]) -> None:
         self._ui, self._onChanged = ui, onChanged
         self._bundle: Bundle | None = None
+        self._device = "auto"
         self._slices = USUAL_SLICES
         self._curve: Curve | None = None
-        self._share = 0.4
+        # What the user asked for: kept where another scan or model changes what the full effort is.
+        self._asked, self._askedUnit = 40.0, Unit.SHARE.value
         self._updating = False
         self._nothingToFind = False
         titles = {
@@ -82,13 +85,13 @@ class BudgetControl:
             return
         self._updating = True
         self._ui.unitSelector.currentIndex = place
-        self._share = min(1.0, value / self._full(unit))
         self._updating = False
+        self._asked, self._askedUnit = value, unit
         self._place()
 
-    def setBundle(self, bundle: Bundle | None) -> None:
-        """Follows the chosen model."""
-        self._bundle = bundle
+    def setBundle(self, bundle: Bundle | None, device: str) -> None:
+        """Follows the chosen model and what it runs on."""
+        self._bundle, self._device = bundle, device
         self._ui.perVolumeCheckBox.visible = bundle is not None and has_query_table(bundle)
         self._curve = self._modelCurve()
         self._place()
@@ -106,10 +109,24 @@ class BudgetControl:
         self._place()
 
     def learnSpeed(self, seconds: float, macs: int) -> None:
-        """Remembers how fast this computer was, for the next forecast."""
+        """Remembers how fast this computer was with this model and device, for the next forecast."""
         if macs > 0:
-            slicer.app.userSettings().setValue(SPEED_SETTING, seconds / (macs / GIGA))
+            slicer.app.userSettings().setValue(self._speedSetting, seconds / (macs / GIGA))
             self._describe()
+
+    @property
+    def _share(self) -> float:
+        """The budget as a share of the full effort, 0..1."""
+        return min(1.0, self._asked / self._full(self._askedUnit))
+
+    @property
+    def _speedSetting(self) -> str:
+        return SPEED_SETTING.format(model=self._bundle.name if self._bundle else "", device=self._device)
+
+    @property
+    def _speed(self) -> float:
+        """Seconds for a billion multiply-accumulates, or 0 before the first run."""
+        return float(slicer.util.settingsValue(self._speedSetting, 0.0, converter=float))
 
     def _modelCurve(self) -> Curve | None:
         if self._bundle is None:
@@ -121,12 +138,13 @@ class BudgetControl:
 
     def _onUnit(self, place: int) -> None:
         if not self._updating:
+            self._asked, self._askedUnit = self._share * self._full(self.unit), self.unit
             self._place()
             self._onChanged()
 
     def _onValue(self, value: float) -> None:
         if not self._updating:
-            self._share = value / self._full(self.unit)
+            self._asked = value
             self._describe()
             self._onChanged()
 
@@ -138,19 +156,18 @@ class BudgetControl:
         giga = max(cost.macs for cost in costs) * self._slices / GIGA
         if unit == Unit.MACS.value:
             return giga
-        speed = _knownSpeed()
-        return giga * speed if speed else USUAL_SECONDS
+        return giga * self._speed if self._speed else USUAL_SECONDS
 
     def _place(self) -> None:
-        """Gives the slider the range of its unit, at the same share as before."""
-        full, share, slider = self._full(self.unit), self._share, self._ui.budgetSlider
+        """Gives the slider the range of its unit, and the asked budget as far as it lies within."""
+        full, slider = self._full(self.unit), self._ui.budgetSlider
         self._updating = True
         slider.enabled = self._bundle is not None and self.unit != AUTOMATIC
         slider.decimals = 0 if full >= 20 else 1
         slider.singleStep = full / 100
         slider.minimum = full / 100
         slider.maximum = full
-        slider.value = share * full
+        slider.value = self._asked
         self._updating = False
         self._describe()
 
@@ -166,16 +183,15 @@ class BudgetControl:
             return
         sentences = [_("The model sees nothing to segment in this scan.")] if self._nothingToFind else []
         if self._curve is not None:
-            self._ui.curveLabel.setPixmap(curvePixmap(self._curve, self._share))
+            self._ui.curveLabel.setPixmap(curvePixmap(self._curve, self._share, self._ui.curveLabel))
             sentences.append(_qualityInWords(self._curve.at(self._share), self._curve.at(1.0)))
         sentences.append(self._timeInWords())
         label.text = " ".join(sentences)
 
     def _timeInWords(self) -> str:
-        speed = _knownSpeed()
-        if not speed:
+        if not self._speed:
             return _("How long it takes is known after the first run on this computer.")
-        seconds = self._share * self._full(Unit.MACS.value) * speed
+        seconds = self._share * self._full(Unit.MACS.value) * self._speed
         return _("About {seconds} s on this computer.").format(seconds=max(1, round(seconds)))
 
 
@@ -208,7 +224,3 @@ def _stairOf(front: Sequence[CurvePoint]) -> Curve:
         shares += [point.share - STAIR, point.share]
         qualities += [qualities[-1], point.predicted]
     return Curve([*shares, 1.0], [*qualities, qualities[-1]])
-
-
-def _knownSpeed() -> float:
-    return float(slicer.util.settingsValue(SPEED_SETTING, 0.0, converter=float))

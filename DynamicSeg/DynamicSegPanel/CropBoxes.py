@@ -2,25 +2,18 @@
 
 from typing import Any
 
-import slicer
-import vtk
-from slicer.util import VTKObservationMixin
-
 from DynamicSegLib.scene.crop_boxes import show
-from DynamicSegLib.scene.result import ResultNodes, crop_boxes_of
+from DynamicSegLib.scene.result import ResultNodes
 
 
-class CropBoxes(VTKObservationMixin):
-    """Shows the crop boxes of the result in view, and of no other; boxes go when their segmentation goes."""
+class CropBoxes:
+    """Shows the crop boxes of the result in view, and of no other."""
 
     def __init__(self, checkBox: Any) -> None:
-        VTKObservationMixin.__init__(self)
         self._checkBox = checkBox
         self._result: ResultNodes | None = None
         checkBox.visible = False
         checkBox.connect("toggled(bool)", self._onToggled)
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
 
     def setResult(self, result: ResultNodes | None) -> None:
         """Follows the result that the panel shows."""
@@ -38,13 +31,6 @@ class CropBoxes(VTKObservationMixin):
     def _onToggled(self, shown: bool) -> None:
         if self._result is not None:
             _show(self._result, shown)
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
-        if node.IsA("vtkMRMLSegmentationNode") and not slicer.mrmlScene.IsClosing():
-            boxes = crop_boxes_of(node)
-            if boxes is not None:
-                slicer.mrmlScene.RemoveNode(boxes)
 
 
 def _show(result: ResultNodes, shown: bool) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 WIDTH, HEIGHT = 380, 132
 LEFT, RIGHT, TOP, BOTTOM = 40, 22, 18, 26
-LINE, FILL, AXIS, TEXT = "#3b6fb5", "#dbe6f4", "#b8bec6", "#5a6069"
+LINE, FILL, AXIS = "#3b6fb5", "#dbe6f4", "#b8bec6"
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,16 @@ class Curve:
         return self.qualities[-1]
 
 
-def curvePixmap(curve: Curve, share: float) -> "qt.QPixmap":
-    """Draws the curve and a dot at `share`, with lines to both axes."""
-    pixmap = qt.QPixmap(WIDTH, HEIGHT)
+def curvePixmap(curve: Curve, share: float, label: Any) -> "qt.QPixmap":
+    """Draws the curve and a dot at `share`, with lines to both axes, for a label: in its text color, as sharp as it."""
+    ratio = label.devicePixelRatioF()
+    pixmap = qt.QPixmap(round(WIDTH * ratio), round(HEIGHT * ratio))
+    pixmap.setDevicePixelRatio(ratio)
     pixmap.fill(qt.QColor(0, 0, 0, 0))
     painter = qt.QPainter(pixmap)
     painter.setRenderHint(qt.QPainter.Antialiasing, True)
     _drawArea(painter, curve)
-    _drawAxes(painter)
+    _drawAxes(painter, label.palette.color(qt.QPalette.WindowText))
     _drawPoint(painter, share, curve.at(share))
     painter.end()
     return pixmap
@@ -67,11 +70,11 @@ def _drawArea(painter: "qt.QPainter", curve: Curve) -> None:
     painter.strokePath(line, pen)
 
 
-def _drawAxes(painter: "qt.QPainter") -> None:
+def _drawAxes(painter: "qt.QPainter", text: "qt.QColor") -> None:
     painter.setPen(qt.QPen(qt.QColor(AXIS)))
     painter.drawLine(_x(0.0), _y(0.0), _x(1.0), _y(0.0))
     painter.drawLine(_x(0.0), _y(0.0), _x(0.0), _y(1.0))
-    painter.setPen(qt.QPen(qt.QColor(TEXT)))
+    painter.setPen(qt.QPen(text))
     font = painter.font()
     font.setPixelSize(10)
     painter.setFont(font)

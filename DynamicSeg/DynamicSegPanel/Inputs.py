@@ -24,7 +24,7 @@ class Inputs:
         self.bundle: Bundle | None = None
         self._parameterNode: Any = None
         self._card: Any = None
-        self._selectors = VolumeSelectors(ui.volumesWidget, ui.volumesLayout, self._changed)
+        self._selectors = VolumeSelectors(ui.volumesLayout, onChanged)
         for device, title in {"auto": _("automatic"), "cpu": "CPU", "cuda": "GPU (CUDA)"}.items():
             ui.deviceSelector.addItem(title, device)
         ui.deviceReasonLabel.text = _("A CUDA graphics card where there is one, else the processor.")
@@ -48,9 +48,13 @@ class Inputs:
         return self._selectors.volumes()
 
     @property
-    def missing(self) -> list[str]:
-        """What has to be chosen before Apply, in words."""
-        return [_("a model")] if self.bundle is None else self._selectors.missing()
+    def problems(self) -> list[str]:
+        """What has to be chosen before Apply, or chosen otherwise, in sentences."""
+        missing = [_("a model")] if self.bundle is None else self._selectors.missing()
+        sentences = [_("Still to choose: {names}").format(names=", ".join(missing))] if missing else []
+        for first, second in self._selectors.repeated():
+            sentences.append(_("{first} and {second} are the same volume").format(first=first, second=second))
+        return sentences
 
     def setParameterNode(self, parameterNode: Any | None) -> None:
         """Shows the choices of a parameter node, and keeps it up to date; None after the scene was closed."""
@@ -67,6 +71,12 @@ class Inputs:
         if self._parameterNode is not None:
             self._selectors.guess()
         self._ui.sampleButton.visible = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+
+    def release(self, node: Any) -> None:
+        """Lets go of a node that is about to be removed."""
+        self._selectors.release(node)
+        if self.mask is node:
+            self._ui.maskSelector.setCurrentNode(None)
 
     def fillBundles(self, choose: str = "") -> None:
         """Lists the models of this computer; a damaged one is told about and left out."""
@@ -108,9 +118,6 @@ class Inputs:
         place = selector.findData(data)
         if place >= 0:
             selector.currentIndex = place
-
-    def _changed(self) -> None:
-        self._onChanged()
 
     def _onBundle(self, place: int = 0) -> None:
         name = self._ui.bundleSelector.itemData(self._ui.bundleSelector.currentIndex)

@@ -12,18 +12,22 @@ AUTOMATIC = -1
 
 
 class Pins:
-    """The row below the table of slices: what the selected slices get, and the button that brings it about."""
+    """The rows below the table of slices: what the selected slices get, and the buttons that bring it about."""
 
     def __init__(self, ui: Any, resultView: ResultView, onUpdate: Callable[[], None]) -> None:
         self._ui, self._resultView = ui, resultView
         self._parameterNode: Any = None
         self._pending = False
-        self._volumeIds: list[str] = []
+        self._owner: tuple[str, ...] | None = None
         ui.pinButton.connect("clicked(bool)", self._onPin)
+        ui.clearPinsButton.connect("clicked(bool)", self._onClear)
         ui.updateButton.connect("clicked(bool)", lambda checked: onUpdate())
 
     def setParameterNode(self, parameterNode: Any | None) -> None:
+        """Follows the pins of a parameter node; None while there is no scene, and before another one's come."""
         self._parameterNode = parameterNode
+        if parameterNode is None:
+            self._owner, self._pending = None, False
         self.refresh()
 
     def options(self) -> dict[int, int]:
@@ -31,13 +35,16 @@ class Pins:
         text = self._parameterNode.pins if self._parameterNode is not None else ""
         return {int(index): int(option) for index, option in json.loads(text or "{}").items()}
 
-    def belongTo(self, volumeIds: list[str]) -> None:
-        """Forgets all pins when another scan is chosen: they belong to one."""
-        if self._volumeIds and volumeIds != self._volumeIds:
+    def belongTo(self, model: str, volumeIds: list[str]) -> None:
+        """Forgets all pins when another scan or model is chosen: slices and options are numbered in one of each."""
+        if self._parameterNode is None or not volumeIds:
+            return
+        owner = (model, *volumeIds)
+        if self._owner not in (None, owner):
             self._set({})
             self._pending = False
             self.refresh()
-        self._volumeIds = volumeIds
+        self._owner = owner
 
     def applied(self) -> None:
         """The result follows the pins now."""
@@ -52,7 +59,10 @@ class Pins:
             selector.addItem(_("what the budget buys"), AUTOMATIC)
             for place, name in enumerate(self._resultView.options):
                 selector.addItem(name, place)
-        count = len(self.options())
+        pins = self.options()
+        count = len(pins)
+        self._resultView.markPins(pins)
+        self._ui.clearPinsButton.enabled = count > 0
         self._ui.updateButton.enabled = self._pending
         self._ui.updateButton.text = (
             _("Update ({count} slices pinned)").format(count=count) if count else _("Update these slices")
@@ -70,6 +80,12 @@ class Pins:
                 pins.pop(index, None)
             else:
                 pins[index] = int(option)
+        self._change(pins)
+
+    def _onClear(self, checked: bool) -> None:
+        self._change({})
+
+    def _change(self, pins: dict[int, int]) -> None:
         self._set(pins)
         self._pending = True
         self.refresh()

@@ -1,5 +1,6 @@
 """What was found and what it cost: volumes, options, slices; chart, table and slice views stay in step."""
 
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -16,8 +17,6 @@ from DynamicSegLib.scene.result import ResultNodes, giga_in_words
 from DynamicSegPanel.CropBoxes import CropBoxes
 from DynamicSegPanel.SlicesTable import SlicesTable, optionsOf
 
-# Options named on one line of the panel.
-ROW_OPTIONS = 5
 SQUARE = '<span style="color:{color}">&#9632;</span>'
 
 
@@ -47,6 +46,8 @@ class ResultView(VTKObservationMixin):
         self._ui.resultButton.visible = result is not None
         if result is None:
             return
+        if earlier is None or earlier.segmentation is not result.segmentation:
+            self._show3DChecked(result.segmentation.GetSegmentation().ContainsRepresentation(_surfaces()))
         self.refresh()
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onSliceView)
@@ -55,15 +56,17 @@ class ResultView(VTKObservationMixin):
         self._onSliceView()
 
     def refresh(self) -> None:
-        """Writes texts and rows anew from the nodes."""
-        surfaces = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-        blocked = self._ui.show3DButton.blockSignals(True)
-        self._ui.show3DButton.checked = self.result.segmentation.GetSegmentation().ContainsRepresentation(surfaces)
-        self._ui.show3DButton.blockSignals(blocked)
+        """Writes texts and rows anew from the nodes, and brings surfaces in step with the labels."""
+        self.restoreSurfaces()
         self._ui.volumesLabel.text = volumesInWords(self.result.segmentation)
         self._slices.fill(self.result.table)
         self._ui.optionsLabel.text = self._optionsInWords()
         self._cropBoxes.refresh()
+
+    def restoreSurfaces(self) -> None:
+        """Makes surfaces anew where they were on: Slicer drops them whenever labels change."""
+        if self.result is not None and self._ui.show3DButton.checked:
+            self.result.segmentation.CreateClosedSurfaceRepresentation()
 
     @property
     def options(self) -> list[str]:
@@ -73,6 +76,11 @@ class ResultView(VTKObservationMixin):
     def selectedSlices(self) -> list[int]:
         """Slice indices of the selected rows."""
         return self._slices.selected()
+
+    def markPins(self, pins: Mapping[int, int]) -> None:
+        """Marks the slices whose option the user chose."""
+        if self.result is not None:
+            self._slices.markPins(pins)
 
     def showChart(self, checked: bool = False) -> None:
         """Brings the chart into the layout and listens to clicks on it."""
@@ -90,7 +98,6 @@ class ResultView(VTKObservationMixin):
     def close(self) -> None:
         """Lets go of everything, before the panel is destroyed."""
         self.removeObservers()
-        self._cropBoxes.removeObservers()
         if self._plotView is not None:
             self._plotView.disconnect("dataSelected(vtkStringArray*,vtkCollection*)", self._onBar)
             self._plotView = None
@@ -102,13 +109,14 @@ class ResultView(VTKObservationMixin):
 
     def _optionsInWords(self) -> str:
         chosen, macs = self._slices.column("option"), self._slices.column("macs")
+        candidates = len(self.options) - 1
         parts = [
-            f"{SQUARE.format(color=option_color(place))}&nbsp;{escape(name)}&nbsp;{np.mean(chosen == place):.0%}"
+            f"{SQUARE.format(color=option_color(place, candidates))}&nbsp;{escape(name)}"
+            f"&nbsp;{np.mean(chosen == place):.0%}"
             for place, name in enumerate(self.options)
         ]
         slices = _("{count} slices, {giga} GMAC").format(count=len(chosen), giga=giga_in_words(macs.sum()))
-        rows = [" &nbsp; ".join(parts[first : first + ROW_OPTIONS]) for first in range(0, len(parts), ROW_OPTIONS)]
-        return "<br>".join([slices, *rows])
+        return f"{slices}<br>{' &nbsp; '.join(parts)}"
 
     def _onTable(self, caller: Any, event: Any) -> None:
         self.refresh()
@@ -139,6 +147,12 @@ class ResultView(VTKObservationMixin):
         # A bar that stays selected would be told again with the next click.
         self._plotView.RemovePlotSelections()
 
+    def _show3DChecked(self, checked: bool) -> None:
+        """Sets the button without doing what a click on it does."""
+        blocked = self._ui.show3DButton.blockSignals(True)
+        self._ui.show3DButton.checked = checked
+        self._ui.show3DButton.blockSignals(blocked)
+
     def _onShow3D(self, shown: bool) -> None:
         if self.result is None:
             return
@@ -149,6 +163,10 @@ class ResultView(VTKObservationMixin):
         else:
             segmentation.RemoveClosedSurfaceRepresentation()
         segmentation.GetDisplayNode().SetVisibility3D(shown)
+
+
+def _surfaces() -> str:
+    return str(slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName())
 
 
 def _showThreeDView() -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import slicer
 from slicer import vtkMRMLScalarVolumeNode
-from slicer.i18n import tr as _
 
 SAMPLE_NAME = "DynamicSegPhantom"
 THUMBNAIL = Path(__file__).resolve().parents[1] / "Resources" / "Icons" / "DynamicSegPhantom.png"
@@ -17,7 +16,6 @@ def registerSampleData() -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="DynamicSeg",
         sampleName=SAMPLE_NAME,
-        sampleDescription=_("Head with a tumor (made up)"),
         thumbnailFileName=str(THUMBNAIL),
         uris="",
         fileNames="",

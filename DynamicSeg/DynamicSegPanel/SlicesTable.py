@@ -1,6 +1,6 @@
 """Slice by slice: what each slice got, what it cost, and how; rows and slices find each other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from DynamicSegLib.reporting.words import DETAILS
 from DynamicSegLib.scene.result import giga_in_words
 
 ROW_HEIGHT = 20
-COLUMN_WIDTHS = (56, 84, 64)  # the last column takes the rest
+COLUMN_WIDTHS = {0: 56, 2: 64}  # the others are as wide as what they hold, and the last takes the rest
 OPTION_COLUMN, DETAILS_COLUMN = 1, 4
 
 
@@ -23,10 +23,12 @@ class SlicesTable:
     def __init__(self, table: Any, onChosen: Callable[[int], None]) -> None:
         self._table, self._onChosen = table, onChosen
         self._decisions: Any = None
+        self._pins: Mapping[int, int] = {}
         table.setHorizontalHeaderLabels([_("Slice"), _("Got"), _("GMAC"), _("Expected Dice"), _("How")])
         table.verticalHeader().visible = False
         table.verticalHeader().defaultSectionSize = ROW_HEIGHT
-        for column, width in enumerate(COLUMN_WIDTHS):
+        table.horizontalHeader().setStretchLastSection(True)
+        for column, width in COLUMN_WIDTHS.items():
             table.setColumnWidth(column, width)
         table.connect("currentCellChanged(int,int,int,int)", self._onRow)
 
@@ -42,13 +44,24 @@ class SlicesTable:
         self._table.setRowCount(len(rows))
         for row, (index, option, cost, quality, words) in enumerate(rows):
             dice = f"{quality[option]:.2f}" if option else ""
-            for column, text in enumerate([str(index), options[option], giga_in_words(cost), dice, words]):
+            got = self._gotInWords(options, int(index), int(option))
+            for column, text in enumerate([str(index), got, giga_in_words(cost), dice, words]):
                 item = qt.QTableWidgetItem(text)
                 if column == OPTION_COLUMN:
-                    item.setIcon(_swatch(option_color(int(option))))
+                    item.setIcon(_swatch(option_color(int(option), len(options) - 1)))
                 self._table.setItem(row, column, item)
         self._table.blockSignals(blocked)
-        self._placeDetails(any(details))
+        self._table.setColumnHidden(DETAILS_COLUMN, not any(details))
+        for column in (OPTION_COLUMN, DETAILS_COLUMN):
+            self._table.resizeColumnToContents(column)
+
+    def markPins(self, pins: Mapping[int, int]) -> None:
+        """Marks slices whose option the user chose: what they have, or are to get with the next update."""
+        self._pins = pins
+        options = optionsOf(self._decisions)
+        for row, (index, option) in enumerate(zip(self.column("slice"), self.column("option"), strict=True)):
+            self._table.item(row, OPTION_COLUMN).setText(self._gotInWords(options, int(index), int(option)))
+        self._table.resizeColumnToContents(OPTION_COLUMN)
 
     def column(self, name: str) -> "np.ndarray[Any, Any]":
         """A column of numbers of the table node."""
@@ -79,12 +92,13 @@ class SlicesTable:
             self._table.selectRow(int(rows[0]))
             self._table.blockSignals(blocked)
 
-    def _placeDetails(self, some: bool) -> None:
-        """Shows the words at full length, or gives their room to the column before."""
-        self._table.setColumnHidden(DETAILS_COLUMN, not some)
-        self._table.horizontalHeader().setStretchLastSection(not some)
-        if some:
-            self._table.resizeColumnToContents(DETAILS_COLUMN)
+    def _gotInWords(self, options: Sequence[str], index: int, option: int) -> str:
+        pinned = self._pins.get(index)
+        if pinned is None or pinned >= len(options):  # pins may be of another model than the result in view
+            return options[option]
+        if pinned == option:
+            return _("{option} (pinned)").format(option=options[option])
+        return f"{options[option]} \u2192 {options[pinned]}"
 
     def _onRow(self, row: int, column: int, previousRow: int, previousColumn: int) -> None:
         if row >= 0 and row != previousRow:

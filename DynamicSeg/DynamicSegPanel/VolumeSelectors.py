@@ -1,6 +1,7 @@
 """One volume selector for each modality of the model, filled by guess from the volumes' names."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import qt
@@ -18,8 +19,8 @@ _TITLES = {"flair": "FLAIR", "t1ce": "T1 with contrast", "t1": "T1", "t2": "T2"}
 class VolumeSelectors:
     """Rows of a form layout, made anew for each model."""
 
-    def __init__(self, widget: Any, layout: Any, onChanged: Callable[[], None]) -> None:
-        self._widget, self._layout, self._onChanged = widget, layout, onChanged
+    def __init__(self, layout: Any, onChanged: Callable[[], None]) -> None:
+        self._layout, self._onChanged = layout, onChanged
         self._selectors: dict[str, Any] = {}
         self._labels: list[Any] = []
         self._parameterNode: Any = None
@@ -75,6 +76,12 @@ class VolumeSelectors:
                 self._selectors[modality].setCurrentNode(node)
                 taken.add(node.GetID())
 
+    def release(self, node: Any) -> None:
+        """Empties the rows of a node that is about to be removed, before they would move on to the next volume."""
+        for selector in self._selectors.values():
+            if selector.currentNode() is node:
+                selector.setCurrentNode(None)
+
     def volumes(self) -> dict[str, Any]:
         """The chosen volume node of each modality, rows without one left out."""
         chosen = {modality: selector.currentNode() for modality, selector in self._selectors.items()}
@@ -84,6 +91,14 @@ class VolumeSelectors:
         """Titles of the rows that are empty."""
         chosen = self.volumes()
         return [_TITLES.get(modality, modality) for modality in self._selectors if modality not in chosen]
+
+    def repeated(self) -> list[tuple[str, str]]:
+        """Titles of each two rows that show the same volume."""
+        return [
+            (_TITLES.get(first, first), _TITLES.get(second, second))
+            for (first, one), (second, other) in combinations(self.volumes().items(), 2)
+            if one is other
+        ]
 
     def _chosen(self, modality: str, node: Any) -> None:
         if self._updating:

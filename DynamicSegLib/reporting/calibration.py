@@ -23,7 +23,7 @@ def write_calibration(bins: Mapping[str, Sequence[CalibrationBin]], path: Path) 
             [one.promised for one in each],
             [one.reached for one in each],
             "o-",
-            color=option_color(option),
+            color=option_color(option, len(bins)),
             label=name,
         )
     axes.set_xlim(0, 1)

@@ -93,7 +93,7 @@ def _draw_cost(
     edges = np.append(slices, slices[-1] + 1) - 0.5
     for option, name in enumerate(segmentation.options):
         here = np.array([decision.option == option for decision in decisions])
-        color = option_color(option)
+        color = option_color(option, len(segmentation.options) - 1)
         axes.stairs(cost * here, edges, fill=True, color=color, label=f"{name}  {100 * ratios[name]:.0f} %")
         axes.stairs(-strip * here, edges, fill=True, color=color)
     axes.axhline(0, color="white", linewidth=1.5)

@@ -5,9 +5,17 @@ colour-blind eyes and grey prints keep.
 """
 
 _SKIP = "#C3C8CE"
-_CANDIDATES = ("#CDB7EA", "#8E63CE", "#5B2A9D", "#2E0F5C", "#E8A9CB", "#BC4A86", "#7D1B53", "#000000")
+_RAMP = ("#CDB7EA", "#8E63CE", "#5B2A9D", "#2E0F5C")
+# As many as any model that ships has: for charts that do not know how many there are.
+USUAL_CANDIDATES = 5
 
 
-def option_color(option: int) -> str:
-    """Hexadecimal colour of an option; 0 is skip. Beyond eight candidates colours repeat."""
-    return _SKIP if option == 0 else _CANDIDATES[(option - 1) % len(_CANDIDATES)]
+def option_color(option: int, candidates: int = USUAL_CANDIDATES) -> str:
+    """Hexadecimal colour of an option; 0 is skip, the last of `candidates` is the darkest."""
+    if option == 0:
+        return _SKIP
+    place = (len(_RAMP) - 1) * min(1.0, (option - 1) / max(1, candidates - 1))
+    lower = min(int(place), len(_RAMP) - 2)
+    lighter, darker = (bytes.fromhex(tone[1:]) for tone in _RAMP[lower : lower + 2])
+    mixed = (round(a + (b - a) * (place - lower)) for a, b in zip(lighter, darker, strict=True))
+    return "#" + "".join(f"{channel:02X}" for channel in mixed)

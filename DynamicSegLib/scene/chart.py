@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from DynamicSegLib.reporting.palette import option_color
 from DynamicSegLib.reporting.words import DETAILS, details_in_words
+from DynamicSegLib.scene.placement import add_hidden
 from DynamicSegLib.segmentation import Decision
 
 Node = Any
@@ -33,7 +34,8 @@ HEADROOM = 1.06
 USUAL_WIDTH_PIXELS = 400
 # Slicer puts the legend into the upper right corner: this share of the axis is kept free for it.
 LEGEND_ROOM = 0.24
-MARKER_COLOR = (0.10, 0.10, 0.12)
+# Red: neither an option's hue nor a label's.
+MARKER_COLOR = (0.82, 0.13, 0.16)
 GIGA = 1e9
 
 
@@ -54,18 +56,18 @@ class Chart:
 
 def create_chart(decisions: Sequence[Decision], options: Sequence[str], name: str, title: str) -> Chart:
     """Add the chart's nodes to the scene; nothing is shown yet."""
-    points = _hidden_table(f"{name} points")
-    marker = _hidden_table(f"{name} marker")
+    points = add_hidden(slicer.vtkMRMLTableNode(), f"{name} points")
+    marker = add_hidden(slicer.vtkMRMLTableNode(), f"{name} marker")
     chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
     for place, option in enumerate(options):
-        series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", option)
+        series = add_hidden(slicer.vtkMRMLPlotSeriesNode(), option)
         series.SetAndObserveTableNodeID(points.GetID())
         series.SetYColumnName(option)
-        series.SetColor(*rgb_of(option_color(place)))
+        series.SetColor(*rgb_of(option_color(place, len(options) - 1)))
         series.SetLabelColumnName(DETAILS)
         _draw_as_strokes(series)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    current = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "slice in view")
+    current = add_hidden(slicer.vtkMRMLPlotSeriesNode(), "slice in view")
     current.SetAndObserveTableNodeID(marker.GetID())
     current.SetYColumnName("height")
     current.SetColor(*MARKER_COLOR)
@@ -147,12 +149,6 @@ def _axis_top(giga: NDArray[np.float64], skipped_all: bool) -> float:
     """Where the cost axis ends; where only the router's own cost was spent, high above it, so that it looks small."""
     top = float(giga.max()) * (10.0 if skipped_all else HEADROOM)
     return top if top > 0 else 1.0
-
-
-def _hidden_table(name: str) -> Node:
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
-    node.SetHideFromEditors(True)
-    return node
 
 
 def _draw_as_strokes(series: Node) -> None:

@@ -1,8 +1,8 @@
 """Crop boxes over the scan, as one model whose outline Slicer draws where a slice view cuts it.
 
 Each cropped slice has four walls along its crop's edges, as high as the slice is thick. So the box follows whatever
-slice a view shows, oblique views and scenes loaded again included, and there is none on slices that were skipped or
-run whole. Views across the slices show from where to where the scan was cropped.
+slice a view shows, tilted views and scenes loaded again included, and there is none on slices that were skipped or
+run whole. Views across the slices would show the walls as a ladder of lines, and do not draw them.
 """
 
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 from DynamicSegLib.crop_boxes import crop_corners_mm
 from DynamicSegLib.reporting.palette import option_color
 from DynamicSegLib.scene.chart import rgb_of
+from DynamicSegLib.scene.navigation import facing_slice_nodes
 from DynamicSegLib.segmentation import Decision, Segmentation
 
 Node = Any
@@ -45,6 +46,8 @@ def create_crop_boxes(segmentation: Segmentation, volume: Node, name: str) -> No
     display.SetVisibility3D(False)
     display.SetSliceIntersectionThickness(LINE_PIXELS)
     display.SetColor(*rgb_of(option_color(1)))
+    for view in facing_slice_nodes(volume, segmentation.study.native_slice_axis):
+        display.AddViewNodeID(view.GetID())
     fill_crop_boxes(node, segmentation, volume)
     return node
 
@@ -55,11 +58,6 @@ def fill_crop_boxes(node: Node, segmentation: Segmentation, volume: Node) -> Non
     boxes = [_box(segmentation, decision) for decision in segmentation.decisions]
     corners = [_on_volume(box, native, volume) for box in boxes if box is not None]
     node.SetAndObservePolyData(_walls(corners))
-
-
-def is_shown(node: Node) -> bool:
-    """Whether slice views draw the boxes."""
-    return bool(node.GetDisplayNode().GetVisibility())
 
 
 def show(node: Node, shown: bool) -> None:

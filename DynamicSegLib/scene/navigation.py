@@ -53,9 +53,14 @@ def slice_in_view(volume: Node, axis: int, slice_node: Node) -> int | None:
 def best_slice_node(volume: Node, axis: int) -> Node | None:
     """The slice view that faces the volume's slices best; None where all of them cut across."""
     step = ijk_to_world_matrix(volume)[:3, axis]
-    nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
-    facing = [node for node in nodes if _faces(_normal(node), step)]
+    facing = facing_slice_nodes(volume, axis)
     return max(facing, key=lambda node: abs(float(_normal(node) @ step)), default=None)
+
+
+def facing_slice_nodes(volume: Node, axis: int) -> list[Node]:
+    """All slice views that show the volume's slices, not cuts across them."""
+    step = ijk_to_world_matrix(volume)[:3, axis]
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode") if _faces(_normal(node), step)]
 
 
 def _normal(slice_node: Node) -> NDArray[np.float64]:

@@ -19,6 +19,13 @@ def place_beside(node: Node, volume: Node) -> None:
         hierarchy.CreateItem(parent, node)
 
 
+def add_hidden(node: Node, name: str) -> Node:
+    """Add a new node that users need not see; hidden before it is added, since the Data tree looks only then."""
+    node.SetName(name)
+    node.SetHideFromEditors(True)
+    return slicer.mrmlScene.AddNode(node)
+
+
 def forget(node: Node) -> None:
     """Take a node's item out of the subject hierarchy, before the node itself is removed."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from DynamicSegLib.scene.chart import Chart, create_chart, fill_chart
+from DynamicSegLib.scene.chart import GIGA, Chart, create_chart, fill_chart
 from DynamicSegLib.scene.crop_boxes import create_crop_boxes, fill_crop_boxes
 from DynamicSegLib.scene.decisions import fill_table, table_node_from_decisions
 from DynamicSegLib.scene.placement import free_name, place_beside
@@ -20,7 +20,6 @@ Node = Any
 ROLE = "DynamicSeg."
 CROP_BOXES = "CropBoxes"
 AXIS_ATTRIBUTE = "DynamicSeg.SliceAxis"
-GIGA = 1e9
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,12 @@ def result_of(segmentation: Node) -> ResultNodes | None:
 def crop_boxes_of(segmentation: Node) -> Node | None:
     """The model of the crop boxes that belongs to a segmentation node, if any."""
     return segmentation.GetNodeReference(ROLE + CROP_BOXES)
+
+
+def drawings_of(segmentation: Node) -> list[Node]:
+    """What only draws a result, its chart and crop boxes, and is worth nothing without its segmentation."""
+    result, boxes = result_of(segmentation), crop_boxes_of(segmentation)
+    return [*(result.chart.nodes if result is not None else []), *([boxes] if boxes is not None else [])]
 
 
 def last_result() -> ResultNodes | None:

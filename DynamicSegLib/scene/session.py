@@ -29,7 +29,7 @@ from DynamicSegLib.scene.background import in_background
 from DynamicSegLib.scene.placement import free_name
 from DynamicSegLib.scene.result import ResultNodes, publish, republish
 from DynamicSegLib.scene.segments import SegmentationView
-from DynamicSegLib.scene.volumes import image_from_volume_node, reference_of
+from DynamicSegLib.scene.volumes import image_from_volume_node, reference_of, state_of
 from DynamicSegLib.segmentation import Segmentation
 from DynamicSegLib.study import Study, studying
 from DynamicSegLib.warm_up import WarmUp
@@ -91,6 +91,17 @@ class SceneSession:
         self.result: ResultNodes | None = None
         self.segmentation: Segmentation | None = None
         self._shown: NDArray[np.uint8] | None = None
+        self._read: list[tuple[Node, tuple[int, bytes]]] = []
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a volume or the mask was edited or moved since it was read: a new session has to be made.
+
+        Raises
+        ------
+        InputError: see `volumes.state_of`.
+        """
+        return any(state_of(node) != state for node, state in self._read)
 
     def prepare(self) -> Iterator[Progress]:
         """Bring the volumes onto one grid. `study` and its warnings are there afterwards.
@@ -101,11 +112,12 @@ class SceneSession:
         """
         if self.study is not None:
             return
+        self._read.clear()  # of an attempt that was cancelled
         images: dict[str, sitk.Image] = {}
         for name, node in self.volumes.items():
             yield Progress(f"Reading {name} from '{node.GetName()}'", 0.02 * len(images))
-            images[name] = image_from_volume_node(node)
-        mask = None if self.mask is None else image_from_volume_node(self.mask)
+            images[name] = self._image(node)
+        mask = None if self.mask is None else self._image(self.mask)
         steps = studying(images, self.bundle.input, mask)
         while self.study is None:
             try:
@@ -176,6 +188,10 @@ class SceneSession:
         finally:
             if not finished:
                 view.write(self._native(before))
+
+    def _image(self, node: Node) -> sitk.Image:
+        self._read.append((node, state_of(node)))
+        return image_from_volume_node(node)
 
     def _routed(self) -> Iterator[Progress]:
         yield from self.prepare()

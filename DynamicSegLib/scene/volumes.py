@@ -67,6 +67,17 @@ def ijk_to_world_matrix(node: Node) -> NDArray[np.float64]:
     return np.asarray(slicer.util.arrayFromVTKMatrix(to_world) @ matrix)
 
 
+def state_of(node: Node) -> tuple[int, bytes]:
+    """What differs after a volume's voxels were changed, or it was moved; for comparison only.
+
+    Raises
+    ------
+    InputError: see `ijk_to_world_matrix`.
+    """
+    data = node.GetImageData()
+    return 0 if data is None else data.GetMTime(), ijk_to_world_matrix(node).tobytes()
+
+
 def place_image(image: sitk.Image, ijk_to_ras: NDArray[np.float64], name: str) -> None:
     """Give an image the geometry of a 4 x 4 matrix from voxel index to RAS.
 

@@ -1,6 +1,7 @@
 """Packages that are missing: asked for once, explained where that fails."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +49,10 @@ def test_a_declined_installation_says_how_to_go_on(
 ) -> None:
     monkeypatch.setattr(dependencies, "_installed", lambda requirement: not requirement.startswith("torch"))
     monkeypatch.setattr(dependencies, "_ensureTorch", lambda: None)
+    with pytest.raises(BackendError, match="nothing is installed in testing mode"):
+        dependencies.ensureDependencies(requirements)
+    application = SimpleNamespace(testingEnabled=lambda: False)
+    monkeypatch.setattr(dependencies, "slicer", SimpleNamespace(app=application))
     with pytest.raises(BackendError, match="Press Apply again and agree"):
         dependencies.ensureDependencies(requirements)
 

@@ -121,9 +121,23 @@ def test_the_sample_is_registered(host: Any, module: Any) -> None:
     sources: dict[str, Any] = {}
 
     class SampleDataLogic:
+        # The parameters of Slicer 5.8 to 5.12.
         @staticmethod
-        def registerCustomSampleDataSource(**fields: Any) -> None:
-            sources[fields["sampleName"]] = fields
+        def registerCustomSampleDataSource(
+            category: str = "Custom",
+            sampleName: Any = None,
+            uris: Any = None,
+            fileNames: Any = None,
+            nodeNames: Any = None,
+            customDownloader: Any = None,
+            thumbnailFileName: Any = None,
+            loadFileTypes: Any = None,
+            loadFiles: Any = None,
+            loadFileProperties: Any = {},  # noqa: B006  (as there)
+            checksums: Any = None,
+            loadFileType: Any = None,
+        ) -> None:
+            sources[sampleName] = {"thumbnailFileName": thumbnailFileName, "customDownloader": customDownloader}
 
     sys.modules["SampleData"] = ModuleType("SampleData")
     sys.modules["SampleData"].SampleDataLogic = SampleDataLogic  # type: ignore[attr-defined]

@@ -25,6 +25,12 @@ def test_every_file_of_the_module_is_listed() -> None:
     assert sorted(listed(MODULE_FILE, "MODULE_PYTHON_RESOURCES")) == resources
 
 
+def test_the_library_is_found_also_where_the_extension_is_built_into_slicer() -> None:
+    text = LIBRARY_FILE.read_text(encoding="utf-8")
+    assert "SOURCE_DIR ${DynamicSeg_SOURCE_DIR}" in text
+    assert "${CMAKE_SOURCE_DIR}" not in text
+
+
 def test_a_file_that_is_not_listed_is_noticed(tmp_path: Path) -> None:
     text = LIBRARY_FILE.read_text(encoding="utf-8")
     shortened = tmp_path / "CMakeLists.txt"

@@ -48,6 +48,12 @@ def test_the_box_follows_the_slice_in_view_and_is_hidden_where_none_was_cropped(
         assert drawn(cropped, index) == 0
 
 
+def test_views_across_the_slices_do_not_draw_the_walls(cropped: Any) -> None:
+    display = cropped.resultView.result.crop_boxes.GetDisplayNode()
+    views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    assert {view.GetLayoutName() for view in views if display.IsDisplayableInView(view.GetID())} == {"Red"}
+
+
 def test_the_checkbox_hides_the_box_also_in_the_next_result(host: Any, cropped: Any) -> None:
     cropped.ui.cropBoxesCheckBox.click()
     assert drawn(cropped, 2) == 0
@@ -62,10 +68,12 @@ def test_only_the_result_in_view_shows_its_boxes_and_boxes_go_with_their_result(
     apply(host, cropped)
     second = cropped.resultView.result
     models = [each.crop_boxes for each in (first, second)]
+    charts = [node for each in (first, second) for node in each.chart.nodes]
     assert [bool(model.GetDisplayNode().GetVisibility()) for model in models] == [False, True]
     for result, model in zip((first, second), models, strict=True):
         slicer.mrmlScene.RemoveNode(result.segmentation)
         assert not slicer.mrmlScene.IsNodePresent(model)
+    assert not any(slicer.mrmlScene.IsNodePresent(node) for node in charts)
     assert cropped.resultView.result is None
     assert not visible(cropped.ui.resultButton)
 

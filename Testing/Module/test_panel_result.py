@@ -59,6 +59,45 @@ def test_a_pinned_slice_gets_its_option_and_only_it_is_run(host: Any, segmented:
     assert not segmented.ui.updateButton.enabled
 
 
+def pin(panel: Any, index: int, option: int) -> None:
+    panel.ui.slicesTable.selectRow(index)
+    panel.ui.pinSelector.currentIndex = panel.ui.pinSelector.findData(option)
+    panel.ui.pinButton.click()
+
+
+def test_pinned_slices_are_marked_until_the_pins_are_cleared(host: Any, segmented: Any) -> None:
+    chosen = int(slicer.util.arrayFromTableColumn(segmented.resultView.result.table, "option")[4])
+    pinned = 0 if chosen else 1
+    names = segmented.resultView.options
+
+    def got() -> str:
+        return str(segmented.ui.slicesTable.item(4, 1).text())
+
+    assert not segmented.ui.clearPinsButton.enabled
+    pin(segmented, 4, pinned)
+    assert got() == f"{names[chosen]} \u2192 {names[pinned]}"
+    segmented.ui.updateButton.click()
+    host.wait_until(lambda: not segmented.runControl.running, 30)
+    assert got() == f"{names[pinned]} (pinned)"
+    segmented.ui.clearPinsButton.click()
+    assert got() == names[pinned]
+    assert segmented.pins.options() == {}
+    assert segmented.ui.updateButton.enabled, "the slices still have what they were pinned to"
+
+
+def test_pins_of_a_model_with_more_options_do_not_upset_the_result_in_view(segmented: Any) -> None:
+    segmented.pins._set({4: 7})
+    segmented.pins.refresh()
+    assert segmented.ui.slicesTable.item(4, 1).text() in segmented.resultView.options
+
+
+def test_pins_are_forgotten_with_another_model(host: Any, segmented: Any, v2_bundle: Any) -> None:
+    pin(segmented, 4, 1)
+    segmented.inputs.fillBundles("v2-tiny")
+    assert segmented.pins.options() == {}
+    assert not segmented.ui.updateButton.enabled
+
+
 def test_pins_are_forgotten_with_another_scan(host: Any, segmented: Any, load_scan: LoadScan) -> None:
     segmented.ui.slicesTable.selectRow(4)
     segmented.ui.pinSelector.currentIndex = segmented.ui.pinSelector.findData(0)
@@ -97,6 +136,51 @@ def test_surfaces_come_and_go(host: Any, segmented: Any) -> None:
     assert not segmentation.GetSegmentation().ContainsRepresentation(name)
 
 
+def test_surfaces_survive_an_update(host: Any, segmented: Any) -> None:
+    segmentation = segmented.resultView.result.segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    segmented.ui.show3DButton.click()
+    chosen = int(slicer.util.arrayFromTableColumn(segmented.resultView.result.table, "option")[4])
+    pin(segmented, 4, 1 if chosen != 1 else 2)
+    segmented.ui.updateButton.click()
+    host.wait_until(lambda: not segmented.runControl.running, 30)
+    assert segmented.ui.show3DButton.checked
+    assert segmentation.ContainsRepresentation(name)
+
+
+def test_the_data_tree_holds_of_a_result_what_a_user_looks_for(host: Any, segmented: Any) -> None:
+    import vtk
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    nodes = [hierarchy.GetItemDataNode(items.GetId(place)) for place in range(items.GetNumberOfIds())]
+    added = [node for node in nodes if node is not None and not node.IsA("vtkMRMLScalarVolumeNode")]
+    result = segmented.resultView.result
+    assert {node.GetID() for node in added} == {
+        node.GetID() for node in (result.segmentation, result.table, result.chart.chart)
+    }
+
+
+def test_the_panel_stays_narrow_with_many_options_and_the_table_shows_all_it_holds(
+    host: Any, module: Any, segmented: Any
+) -> None:
+    from DynamicSegLib.scene.decisions import fill_table
+
+    result = segmented.resultView.result
+    result.segmentation.SetDescription("2.31 mL in small islands were removed, which no network was sure of. " * 3)
+    names = ["skip", "0.25x-96", "0.25x-192", "0.50x-144-and-a-long-name", "0.75x-192", "1.00x-whole"]
+    segmented.pins._set({0: 3})
+    fill_table(result.table, segmented.session.segmentation.decisions, names)
+    segmented.pins.refresh()
+    segmented.ui.slicesButton.collapsed = False
+    host.process_events(0.05)
+    assert module.widgetRepresentation().minimumSizeHint.width() <= 440
+    table = segmented.ui.slicesTable
+    assert table.columnWidth(1) >= table.sizeHintForColumn(1)
+    assert table.horizontalHeader().stretchLastSection
+
+
 def test_export_writes_table_summary_and_chart(host: Any, segmented: Any, tmp_path: Path) -> None:
     import csv
     import json
@@ -108,6 +192,24 @@ def test_export_writes_table_summary_and_chart(host: Any, segmented: Any, tmp_pa
     assert sum(int(row["macs"]) for row in rows) == summary["macs"]["spent"]
     assert (tmp_path / "chart.png").read_bytes()[:4] == b"\x89PNG"
     assert "decisions.csv" in segmented.ui.statusLabel.text
+
+
+def test_the_exported_chart_is_the_result_s_own_whatever_the_view_showed(
+    host: Any, segmented: Any, tmp_path: Path
+) -> None:
+    segmented.resultView.showChart()
+    host.process_events(0.05)
+    foreign = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", "somebody else's")
+    slicer.modules.plots.logic().ShowChartInLayout(foreign)
+    host.process_events(0.05)
+    segmented.export(str(tmp_path))
+    plotWidget = slicer.app.layoutManager().plotWidget(0)
+    assert plotWidget.mrmlPlotViewNode().GetPlotChartNodeID() == segmented.resultView.result.chart.chart.GetID()
+    from PySide6.QtGui import QImage
+
+    picture = QImage(str(tmp_path / "chart.png"))
+    colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(0, picture.height(), 3)}
+    assert "#cdb7ea" in colors, "bars in the colour of the first network"
 
 
 def test_everything_is_back_after_the_scene_was_saved_and_loaded(host: Any, segmented: Any, tmp_path: Path) -> None:

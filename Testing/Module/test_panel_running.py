@@ -22,6 +22,19 @@ def test_apply_shows_labels_table_and_chart(host: Any, segmented: Any) -> None:
     assert visible(segmented.ui.resultButton)
 
 
+def test_the_time_before_the_first_slice_is_told_where_it_was_long(
+    host: Any, panel: Any, load_scan: LoadScan, on_torch: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import DynamicSeg
+
+    monkeypatch.setattr(DynamicSeg, "NOTICEABLE_SECONDS", 0.0)
+    load_scan()
+    apply(host, panel)
+    assert "Getting ready (volumes, networks) took" in panel.ui.statusLabel.text
+    apply(host, panel)
+    assert "Getting ready" not in panel.ui.statusLabel.text, "the networks were there already"
+
+
 def test_while_it_runs_apply_is_cancel_and_the_overlay_grows(host: Any, panel: Any, load_scan: LoadScan) -> None:
     from DynamicSegLib.scene import session
 

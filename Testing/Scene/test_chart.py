@@ -60,7 +60,20 @@ def test_the_legend_gives_each_option_its_colour_and_share(chart: Any) -> None:
     for place, (option, share) in enumerate(zip(OPTIONS, ("40%", "20%", "40%"), strict=True)):
         series = chart.chart.GetNthPlotSeriesNode(place)
         assert series.GetName().split() == [option, share]
-        np.testing.assert_allclose(series.GetColor(), rgb_of(option_color(place)))
+        np.testing.assert_allclose(series.GetColor(), rgb_of(option_color(place, len(OPTIONS) - 1)))
+
+
+def test_the_marker_has_a_hue_of_its_own(chart: Any) -> None:
+    red, green, blue = chart.chart.GetNthPlotSeriesNode(len(OPTIONS)).GetColor()
+    assert red > 3 * max(green, blue), "red: options are violet"
+
+
+def test_what_draws_the_chart_is_hidden_from_the_data_tree(scene: Any, chart: Any) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    for node in chart.nodes:
+        shown = node is chart.chart
+        assert bool(node.GetHideFromEditors()) is not shown
+        assert bool(hierarchy.GetItemByDataNode(node)) is shown
 
 
 def test_a_colour_is_read_from_its_hexadecimal_form() -> None:

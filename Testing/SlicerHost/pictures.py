@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from .render_view import RenderView, ViewWidget
 
-LABEL = "Made on DynamicSeg's test host with Slicer's own rendering; the desktop application looks different."
+LABEL = "DynamicSeg's test host, Slicer's own rendering; the desktop looks different."
 _BAR = 20
 _FOOT = 22
 
