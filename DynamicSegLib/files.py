@@ -21,11 +21,16 @@ def require_utf8(path: Path) -> None:
         raise InputError(f"The name of {shown} is not UTF-8: rename it.") from error
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether files can be written to a folder that need not exist yet; nothing is made."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
+
+
 def require_writable(folder: Path) -> None:
     """InputError where `written_together` would fail; nothing is made."""
     require_utf8(folder)
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
+    if not is_writable(folder):
         raise InputError(f"{folder} cannot be written to: choose another output folder.")
 
 

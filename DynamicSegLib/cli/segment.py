@@ -151,7 +151,7 @@ def compute(study: Any, bundle: Any, budget: Any, options: argparse.Namespace) -
     from DynamicSegLib.methods.mutualnet import one_for_all
     from DynamicSegLib.methods.registry import start_run
 
-    with waiting("making networks ready; what is compiled for this computer is kept"):
+    with waiting("making networks ready, which the first case on a computer waits for"):
         run = start_run(
             study,
             bundle,
@@ -205,10 +205,19 @@ def report(summary: dict[str, Any], folder: Path) -> None:
     seconds = summary["seconds"]
     print(f"seconds   {seconds['total']:.1f} ({summary['backend']} {summary['precision']} on {summary['device']})")
     if seconds["start"] > _LONG_START_SECONDS:
-        print(f"          {seconds['start']:.1f} of them to make networks ready: compiled once, kept for the next case")
+        print(f"          {seconds['start']:.1f} of them to make networks ready: {_kept_or_why_not()}")
     print(f"results   {folder}")
     for text in summary["notes"]:
         print(f"note      {text}")
     for warning in summary["warnings"]:
         if warning.startswith("0 voxels"):
             note(f"warning: {warning}")
+
+
+def _kept_or_why_not() -> str:
+    from DynamicSegLib.files import is_writable
+    from DynamicSegLib.resources import cache_folder
+
+    if is_writable(cache_folder()):
+        return "compiled once, kept for the next case"
+    return f"compiled anew each time, as {cache_folder()} cannot be written to (DYNAMICSEG_CACHE moves it)"

@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from DynamicSegLib.cli.main import main
+from DynamicSegLib.cli.segment import report
 from Testing.tiny import MODALITIES, SLICES, head_images, write_case, write_tiny_bundle
 
 
@@ -350,3 +351,18 @@ def test_a_cases_own_curve_never_falls_and_starts_with_the_router(
     quality = [point["predicted"] for point in points]
     assert quality == sorted(quality) and quality[0] == 0 and quality[-1] > 0.5
     assert points[0]["macs"] > 0
+
+
+def test_a_long_start_says_whether_what_was_compiled_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = {
+        **{"volumes_ml": {}, "activation_ratio": {}, "macs": {"asked": None, "spent": 0}, "notes": [], "warnings": []},
+        **{"seconds": {"total": 30.0, "start": 29.0}, "backend": "openvino", "precision": "bf16", "device": "cpu"},
+    }
+    report(summary, tmp_path)
+    assert "29.0 of them to make networks ready: compiled once, kept for the next case" in capsys.readouterr().out
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DYNAMICSEG_CACHE", str(tmp_path / "file" / "cache"))
+    report(summary, tmp_path)
+    assert "compiled anew each time, as" in capsys.readouterr().out
