@@ -357,8 +357,15 @@ def test_a_long_start_says_whether_what_was_compiled_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary = {
-        **{"volumes_ml": {}, "activation_ratio": {}, "macs": {"asked": None, "spent": 0}, "notes": [], "warnings": []},
-        **{"seconds": {"total": 30.0, "start": 29.0}, "backend": "openvino", "precision": "bf16", "device": "cpu"},
+        "volumes_ml": {},
+        "activation_ratio": {},
+        "macs": {"asked": None, "spent": 0},
+        "notes": [],
+        "warnings": [],
+        "seconds": {"total": 30.0, "start": 29.0},
+        "backend": "openvino",
+        "precision": "bf16",
+        "device": "cpu",
     }
     report(summary, tmp_path)
     assert "29.0 of them to make networks ready: compiled once, kept for the next case" in capsys.readouterr().out
