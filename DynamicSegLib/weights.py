@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DynamicSegLib.errors import BundleError
+from DynamicSegLib.files import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,7 +26,7 @@ class Storage(str, Enum):
 
 def save_weights(path: Path, state: Mapping[str, "Tensor"], storage: Storage = Storage.FLOAT16) -> None:
     """Write a state dict. Tensors of fewer than 1,024 elements and integers are stored as they are."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -36,7 +37,7 @@ def save_weights(path: Path, state: Mapping[str, "Tensor"], storage: Storage = S
             tensors[name] = tensor.half()
         else:
             tensors[name], tensors[name + _SCALE] = _quantised(tensor.float())
-    save_file(tensors, path)
+    write_whole(path, save(tensors))
 
 
 def load_weights(path: Path) -> dict[str, "Tensor"]:

@@ -3,13 +3,19 @@
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
+    from DynamicSegLib.training.config import RunConfig
+
 Config = TypeVar("Config")
+Run = TypeVar("Run", bound="RunConfig")
+Stage = Callable[[argparse.Namespace], int]
 # The keys of training.layouts.LAYOUTS, so that other commands need not load it.
 LAYOUT_NAMES = ("brats", "brats2023", "decathlon", "lits", "table")
 # The keys of training.paper_tables.TABLES, for the same reason.
@@ -27,13 +33,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     _add_pack(stages)
     _add_parts(stages)
-    _add_stage(stages, "bank", _bank, "train the candidates, jointly or one alone", fine_tuning=True)
+    shared = "train the candidates, jointly or one alone"
+    _add_stage(stages, "bank", _bank, shared, fine_tuning=True, one_process=False)
     _add_stage(stages, "decision", _decision, "train the decision network on a finished bank", fine_tuning=True)
-    _add_stage(stages, "v2", _v2, "train Med-DANet V2: policy, crop position, quantised network", fine_tuning=True)
+    shared = "train Med-DANet V2: policy, crop position, quantised network"
+    _add_stage(stages, "v2", _v2, shared, fine_tuning=True, one_process=False)
     _add_stage(stages, "position", _position, "let Med-DANet V2's crop positions learn from whole slices")
-    _add_stage(
-        stages, "mutual", _mutual, "train MutualNet: one network at every width and resolution", fine_tuning=True
-    )
+    shared = "train MutualNet: one network at every width and resolution"
+    _add_stage(stages, "mutual", _mutual, shared, fine_tuning=True, one_process=False)
     _add_stage(stages, "v2-folds", _v2_folds, "cross-validate Med-DANet V2 and its ablations, and write the bundle")
     _add_stage(stages, "bundle", _bundle, "validate on held-out cases and write the bundle")
     cleaning = "try thresholds of cleaning (islands, labels that a case may lack) on held-out cases: tables"
@@ -57,9 +64,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_stage(
     stages: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
-    function: Callable[[argparse.Namespace], int],
+    function: Stage,
     help_text: str,
     fine_tuning: bool = False,
+    one_process: bool = True,
 ) -> argparse.ArgumentParser:
     parser = stages.add_parser(name, help=help_text)
     parser.add_argument(
@@ -74,8 +82,26 @@ def _add_stage(
         )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
-    parser.set_defaults(func=function)
+    parser.set_defaults(func=partial(_run, function, one_process=one_process))
     return parser
+
+
+def _run(function: Stage, options: argparse.Namespace, one_process: bool = True) -> int:
+    """Run one stage; several processes of torchrun, or a disk that cannot be written to, are one clear error."""
+    from DynamicSegLib.errors import TrainingError
+    from DynamicSegLib.training.distribution import require_one_process
+
+    if one_process:
+        require_one_process(f"`dynamicseg train {options.stage}`")
+    try:
+        return function(options)
+    except (BrokenPipeError, FileNotFoundError, PermissionError):
+        raise  # `main` has words for these
+    except OSError as error:
+        raise TrainingError(
+            f"`dynamicseg train {options.stage}` stopped at a file ({error}): is the disk full? Free some space and "
+            "start the same command again: it goes on."
+        ) from error
 
 
 def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -85,7 +111,7 @@ def _add_pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="the slice cache to fill")
     parser.add_argument("--task", default="glioma", help="glioma, or a YAML file that describes another task")
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds, drawn by patient (default: 5)")
-    parser.set_defaults(func=_pack)
+    parser.set_defaults(func=partial(_run, _pack))
 
 
 def _add_parts(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -93,11 +119,11 @@ def _add_parts(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     split.add_argument("--cache", type=Path, required=True, metavar="DIR")
     split.add_argument("--parts", type=Path, required=True, metavar="DIR")
     split.add_argument("--limit-mib", type=float, default=60.0, metavar="N", help="size of a part (default: 60)")
-    split.set_defaults(func=_split)
+    split.set_defaults(func=partial(_run, _split))
     join = stages.add_parser("join", help="put the parts of a slice cache together again")
     join.add_argument("--parts", type=Path, required=True, metavar="DIR")
     join.add_argument("--cache", type=Path, required=True, metavar="DIR")
-    join.set_defaults(func=_join)
+    join.set_defaults(func=partial(_run, _join))
 
 
 def _note(text: str) -> None:
@@ -105,12 +131,14 @@ def _note(text: str) -> None:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from DynamicSegLib.training.layouts import LAYOUTS
+    from DynamicSegLib.training.layouts import LAYOUTS, left_out
     from DynamicSegLib.training.packing import pack_cases
     from DynamicSegLib.training.task import read_task
 
     task = read_task(options.task)
     cases = LAYOUTS[options.layout](options.data, task.input.modalities)
+    for folder in left_out(options.data, cases):
+        _note(f"{folder} is left out: it has no label file (...seg.nii.gz). Rename it where there is one.")
     pack_cases(cases, task, options.cache, options.folds, _note)
     return 0
 
@@ -133,7 +161,7 @@ def _bank(options: argparse.Namespace) -> int:
     from DynamicSegLib.training import stages
     from DynamicSegLib.training.config import BankConfig
 
-    stages.train_bank(_config(options, BankConfig), _device(options), options.bundle)
+    stages.train_bank(_started(options, BankConfig), _device(options), options.bundle)
     return 0
 
 
@@ -141,7 +169,7 @@ def _decision(options: argparse.Namespace) -> int:
     from DynamicSegLib.training import stages
     from DynamicSegLib.training.config import DecisionConfig
 
-    stages.train_decision(_config(options, DecisionConfig), _device(options), options.bundle, _note)
+    stages.train_decision(_started(options, DecisionConfig), _device(options), options.bundle, _note)
     return 0
 
 
@@ -149,7 +177,7 @@ def _mutual(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.mutual_config import MutualConfig
     from DynamicSegLib.training.mutual_stages import shared_state, train_mutual
 
-    config = _config(options, MutualConfig)
+    config = _started(options, MutualConfig)
     initial = None if options.bundle is None else shared_state(options.bundle, config)
     train_mutual(config, _device(options), initial)
     return 0
@@ -159,7 +187,7 @@ def _v2(options: argparse.Namespace) -> int:
     from DynamicSegLib.training.v2_config import V2Config
     from DynamicSegLib.training.v2_run import base_state, train_v2
 
-    config = _config(options, V2Config)
+    config = _started(options, V2Config)
     base = None if options.bundle is None else base_state(options.bundle, config)
     train_v2(config, _device(options), base)
     return 0
@@ -260,9 +288,17 @@ def _tables(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace, kind: "type[Config]") -> "Config":
-    from DynamicSegLib.training.config import read_config
+    from DynamicSegLib.training.config_reading import read_config
 
     return read_config(options.config, kind, options.set)
+
+
+def _started(options: argparse.Namespace, kind: "type[Run]") -> "Run":
+    """The configuration of a run, which notes the bundle that it starts from."""
+    from DynamicSegLib.training.checkpoints import bundle_mark
+
+    config = _config(options, kind)
+    return config if options.bundle is None else replace(config, started_from=bundle_mark(options.bundle))
 
 
 def _device(options: argparse.Namespace) -> "torch.device":

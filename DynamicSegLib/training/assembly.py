@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from DynamicSegLib.bank import Bank
 from DynamicSegLib.bundle import Bundle, CurvePoint, RouterSpec
 from DynamicSegLib.bundles import write_bundle
-from DynamicSegLib.errors import DynamicSegError
+from DynamicSegLib.errors import DynamicSegError, TrainingError
 from DynamicSegLib.evaluation.decisions import calibration, judge_decisions
 from DynamicSegLib.evaluation.policies import DYNAMIC, Prices, Reached, activation_ratio, measure_curve
 from DynamicSegLib.evaluation.tables import markdown, policy_rows
@@ -19,8 +19,10 @@ from DynamicSegLib.networks.decision import DecisionNetwork
 from DynamicSegLib.reporting.calibration import write_calibration
 from DynamicSegLib.routing import Prediction
 from DynamicSegLib.training.calibration import apply_calibration, fit_calibration
-from DynamicSegLib.training.card import CardFigures, model_card
+from DynamicSegLib.training.card import CardFigures, Runs, model_card
 from DynamicSegLib.training.config import BundleConfig
+from DynamicSegLib.training.decision_run import load_trained
+from DynamicSegLib.training.export import ROUTER_FILE, decided_candidates
 from DynamicSegLib.training.precisions import Precisions
 from DynamicSegLib.training.task import Task
 from DynamicSegLib.training.validation import CaseValidation
@@ -35,7 +37,7 @@ class Assembly:
     """A bank, its decision network, and what held-out cases say of them.
 
     `reached`: what any plan reaches on each of them, with labels cleaned as the configuration says. `found_mm2`: what
-    every candidate found on each of them, float64 `[slice, candidate]`.
+    every candidate found on each of them, float64 `[slice, candidate]`. `runs`: see `card.model_card`.
     """
 
     config: BundleConfig
@@ -47,6 +49,7 @@ class Assembly:
     reached: Sequence[Reached]
     found_mm2: Sequence[NDArray[np.float64]]
     precisions: Precisions
+    runs: Runs
 
     def write(self, report: Callable[[str], None] = lambda text: None) -> Bundle:
         """Calibrate, measure the curve, write the bundle with its model card, read it back."""
@@ -73,7 +76,7 @@ class Assembly:
         )
         costs = dict(zip(names, self.prices.options[1:], strict=True)) | {"(router)": self.prices.router}
         figures = self._figures(calibrated, names)
-        card = model_card(bundle, costs, figures, self.config.training)
+        card = model_card(bundle, costs, figures, self.config.training, self.runs)
         states = {c.name: load_weights(c.weights) for c in self.bank.candidates if c.weights is not None}
         written = write_bundle(
             self.config.output / self.config.name, bundle, states, self.network.state_dict(), card, self.config.storage
@@ -118,9 +121,24 @@ def _calibrated(held: CaseValidation, others: Sequence[CaseValidation]) -> Predi
 
 
 def load_decision_network(folder: Path, backbone: str, bank: Bank) -> DecisionNetwork:
-    """The decision network that a run left in `folder`."""
-    network = DecisionNetwork(backbone, len(bank.candidates), bank.modalities)
-    network.load_state_dict(load_weights(folder / "router.safetensors"))
+    """The decision network that a run left in `folder`.
+
+    Raises
+    ------
+    TrainingError: there is none, or it is of another backbone or chooses from other candidates than the bank's.
+    """
+    if not (folder / ROUTER_FILE).is_file():
+        raise TrainingError(
+            f"{folder} holds no finished decision network: run `dynamicseg train decision` to its end first."
+        )
+    wanted, known = list(bank.options[1:]), decided_candidates(folder)
+    if known not in (None, wanted):
+        raise TrainingError(
+            f"The decision network in {folder} chooses from {', '.join(known or ())}, where {', '.join(wanted)} were "
+            "expected, the bank's candidates: train it on this bank, or name its own."
+        )
+    network = DecisionNetwork(backbone, len(wanted), bank.modalities)
+    load_trained(network, load_weights(folder / ROUTER_FILE), f"a {backbone} for {', '.join(wanted)}")
     return network.eval()
 
 

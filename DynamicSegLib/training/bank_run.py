@@ -1,5 +1,6 @@
 """Joint training of a bank: every step all candidates see the same batch and learn from the mean of their losses."""
 
+import inspect
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -37,10 +38,11 @@ class BankRun(TrainingRun):
     ) -> None:
         super().__init__(config, device, processes)
         self.config = config
-        require_classes(config.regions, self.pool.cases[0].record.classes)
+        classes = self.pool.cases[0].record.classes
+        require_classes(config.regions, classes)
         for candidate in config.candidates:
-            _require_channels(candidate, self.pool.modalities)
             network = build_network(candidate.network, candidate.arguments)
+            _require_channels(candidate, network, self.pool.modalities, classes)
             _start(network, candidate, initial or {})
             network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
             optimiser = adam(network.parameters(), config.optimiser)
@@ -131,11 +133,18 @@ def _start(network: nn.Module, candidate: CandidateConfig, initial: Mapping[str,
         network.load_state_dict(fitting_weights(network, refitted(network, initial[candidate.starts_as]), where))
 
 
-def _require_channels(candidate: CandidateConfig, modalities: int) -> None:
+def _require_channels(candidate: CandidateConfig, network: nn.Module, modalities: int, classes: int) -> None:
+    """TrainingError where `network` takes other channels than the candidate sees, or tells other classes apart."""
+    defaults = {name: each.default for name, each in inspect.signature(type(network)).parameters.items()}
+    arguments = {**defaults, **candidate.arguments}
     seen = modalities * Context(candidate.neighbours_mm).planes
-    channels = candidate.arguments.get("in_channels", seen)
-    if channels != seen:
+    if arguments.get("in_channels") != seen:
         raise TrainingError(
-            f"{candidate.name} has in_channels {channels}, but sees {modalities} modalities of "
+            f"{candidate.name} has in_channels {arguments.get('in_channels')}, but sees {modalities} modalities of "
             f"{seen // modalities} slices: expected in_channels {seen}."
+        )
+    if arguments.get("out_channels") != classes:
+        raise TrainingError(
+            f"{candidate.name} has out_channels {arguments.get('out_channels')}, but the cases have {classes} classes, "
+            f"background included: expected out_channels {classes}."
         )

@@ -24,7 +24,10 @@ CODES = 254
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """What `case.json` says of a case; `origin` and `shape` place the crop on the working grid (slice, row, column)."""
+    """What `case.json` says of a case; `origin` and `shape` place the crop on the working grid (slice, row, column).
+
+    `labels`: values of the task's labels, class 1 first; empty where it is not known.
+    """
 
     case: str
     modalities: tuple[str, ...]
@@ -36,6 +39,7 @@ class CaseRecord:
     spacing_mm: tuple[float, float, float]
     foreground: tuple[int, ...]
     format: int = FORMAT
+    labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,13 @@ def write_case(
     classes: np.ndarray,
     class_count: int,
     spacing_mm: tuple[float, float, float],
+    labels: Sequence[int] = (),
 ) -> CachedCase:
     """Write one case below `folder`, whole or not at all.
 
     `volumes`: float32 `[modality, slice, row, column]`, normalised, 0 outside the mask.
     `classes`: uint8 `[slice, row, column]`, class indices below `class_count`.
+    `labels`: see `CaseRecord`.
     """
     if classes.max() >= class_count:
         raise TrainingError(
@@ -87,7 +93,7 @@ def write_case(
             "label map of its data set."
         )
     box = _bounding_box((volumes != 0).any(axis=0) | (classes > 0), case)
-    crop, labels = volumes[(slice(None), *box)], classes[box]
+    crop, found = volumes[(slice(None), *box)], classes[box]
     codes, offset, step = _encode(crop)
     record = CaseRecord(
         case,
@@ -98,9 +104,10 @@ def write_case(
         (box[0].start, box[1].start, box[2].start),
         (classes.shape[0], classes.shape[1], classes.shape[2]),
         spacing_mm,
-        tuple(int(n) for n in (labels > 0).sum(axis=(1, 2))),
+        tuple(int(n) for n in (found > 0).sum(axis=(1, 2))),
+        labels=tuple(labels),
     )
-    planes = np.concatenate([codes, labels[None]]).transpose(1, 0, 2, 3)
+    planes = np.concatenate([codes, found[None]]).transpose(1, 0, 2, 3)
     return _written(folder, record, np.ascontiguousarray(planes, dtype=np.uint8))
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from DynamicSegLib.bundle import Bundle
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.evaluation.decisions import CalibrationBin, DecisionQuality
+from DynamicSegLib.training.export import RunRecord
+
+Runs = Mapping[str, RunRecord | None]
+"""What the runs behind a bundle say of themselves, by what they trained; None for those of older versions."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,14 @@ class CardFigures:
     precisions: str = ""
 
 
-def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures, training: Mapping[str, str]) -> str:
-    """MODEL_CARD.md. `training`: heading -> text, what only the run knows (data, schedule, deviations)."""
+def model_card(
+    bundle: Bundle,
+    prices: Mapping[str, Cost],
+    figures: CardFigures,
+    training: Mapping[str, str],
+    runs: Runs,
+) -> str:
+    """MODEL_CARD.md. `training`: heading -> text, what only the run's owner knows (data, schedule, deviations)."""
     facts = bundle.facts
     parts = [
         f"# {facts.get('title', bundle.name)}",
@@ -34,14 +44,30 @@ def model_card(bundle: Bundle, prices: Mapping[str, Cost], figures: CardFigures,
         f"**Intended use.** {facts.get('intended_use', 'Research only, not for diagnosis.')}",
         f"**Licence.** {facts.get('licence', 'not stated')}",
         *(f"## {heading}\n\n{text}" for heading, text in training.items()),
+        _runs(runs),
         _second_look(bundle),
         _cleaning(bundle),
         _costs(bundle, prices),
-        _validation(figures),
+        _validation(figures, runs),
         _decisions(figures),
         _precisions(figures),
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _runs(runs: Runs) -> str:
+    known = {name: run for name, run in runs.items() if run is not None}
+    if not known:
+        return ""
+    lines, learned = ["## Runs", ""], dict[tuple[str, ...], list[str]]()
+    for name, run in known.items():
+        start = "" if run.start is None else f", from the weights of bundle {run.start}"
+        lines.append(f"- {name}: {run.steps:,} steps, seed {run.seed}{start}, ended on {run.finished}.")
+        learned.setdefault(run.cases, []).append(name)
+    lines += [
+        f"- {', '.join(who)} learned from {len(cases)} cases: {', '.join(cases)}." for cases, who in learned.items()
+    ]
+    return "\n".join(lines)
 
 
 def _second_look(bundle: Bundle) -> str:
@@ -89,10 +115,27 @@ def _costs(bundle: Bundle, prices: Mapping[str, Cost]) -> str:
     return "\n".join(lines)
 
 
-def _validation(figures: CardFigures) -> str:
+def _relation(cases: Sequence[str], runs: Runs) -> str:
+    """What the held-out cases are to the bundle's networks."""
+    known = [run for run in runs.values() if run is not None]
+    if any(case in run.cases for run in known for case in cases):
+        return (
+            "They are cross-validated: each was judged by networks trained in the same way without it. Those of this "
+            "bundle learned from these cases too, so there is none left on which they themselves could be judged."
+        )
+    if len(known) < len(runs):
+        return "Not every run recorded its cases; that these are others is what the configuration says."
+    if any(run.start is not None for run in known):
+        return "The runs did not learn from them; what the bundle that they went on from had learned from is not known."
+    return "The runs did not learn from them."
+
+
+def _validation(figures: CardFigures, runs: Runs) -> str:
     names = list(next(iter(figures.per_case.values())))
     lines = [
-        f"## Figures on {len(figures.cases)} cases that were not trained on",
+        f"## Figures on {len(figures.cases)} held-out case{'s' if len(figures.cases) > 1 else ''}",
+        "",
+        _relation(figures.cases, runs),
         "",
         "Mean ± standard deviation over cases. Empty structures count as in the BraTS challenges (both empty: Dice 1; "
         "one empty: Dice 0 and 373.13 mm). The router's cost is in every row that asks it.",
@@ -120,6 +163,9 @@ def _activation(ratios: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def _decisions(figures: CardFigures) -> str:
     quality = figures.decisions
+    calibrated = (
+        "calibrated on the other cases" if len(figures.cases) > 1 else "not calibrated, for lack of other cases"
+    )
     lines = [
         "## Decisions",
         "",
@@ -128,7 +174,7 @@ def _decisions(figures: CardFigures) -> str:
         f"({quality.missed_share:.2%} of all tumour). A slice with tumour loses {quality.regret:.4f} Dice on average "
         "against the best candidate there.",
         "",
-        "Promised against reached slice Dice (slices with tumour, equally full bins; calibrated on the other cases):",
+        f"Promised against reached slice Dice (slices with tumour, equally full bins; {calibrated}):",
         "",
     ]
     for name, bins in figures.calibration.items():

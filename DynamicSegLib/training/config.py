@@ -1,11 +1,9 @@
-"""The configuration of a run: YAML in, frozen dataclasses out; a key or value that does not fit is a clear error."""
+"""What can be configured: frozen dataclasses that refuse values which make no sense. `config_reading` fills them."""
 
-import types
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from DynamicSegLib.bundle import parse_second_look
 from DynamicSegLib.errors import TrainingError
@@ -15,7 +13,29 @@ from DynamicSegLib.training.augmentation import Augmentation
 from DynamicSegLib.training.schedule import Detachment, ProgressiveResizing
 from DynamicSegLib.weights import Storage
 
-T = TypeVar("T")
+NOT_IN_FILES = {"not in files": True}
+"""Metadata of a field that the program sets itself."""
+
+
+class Precision(str, Enum):
+    """Number type of most of the networks' arithmetic while they train."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def require_at_least(low: float, **values: float) -> None:
+    """TrainingError for the first of the named values that is below `low` (or no number)."""
+    for name, value in values.items():
+        if not value >= low:
+            raise TrainingError(f"{name} {value}: expected {low} or more.")
+
+
+def require_shares(**values: float) -> None:
+    """TrainingError for the first of the named values that does not lie in 0 to 1."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise TrainingError(f"{name} {value}: expected 0 to 1.")
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,9 @@ class DataConfig:
     extra: dict[str, float] = field(default_factory=dict)
     tumour_share: float = 0.67
     resident: bool = False
+
+    def __post_init__(self) -> None:
+        require_shares(tumour_share=self.tumour_share, **{f"data.extra {name}": s for name, s in self.extra.items()})
 
 
 @dataclass(frozen=True)
@@ -66,6 +89,11 @@ class OptimiserConfig:
     warm_up_steps: int = 0
     power: float = 0.9
 
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise TrainingError(f"learning_rate {self.learning_rate}: expected above 0.")
+        require_at_least(0, weight_decay=self.weight_decay, warm_up_steps=self.warm_up_steps, power=self.power)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -75,9 +103,10 @@ class RunConfig:
     ----------
     output: folder of checkpoints, log and result.
     size: training size in pixels (row, column).
+    steps: of the whole run; with 0 it exports what it starts from.
     average: decay of the running average of the weights that is exported; 0 exports the last weights.
-    precision: `bf16` or `fp32`.
     checkpoint_every, log_every: in steps.
+    started_from: the bundle of `--from` and a checksum of its weights; the command line fills it in.
     """
 
     output: Path
@@ -88,9 +117,26 @@ class RunConfig:
     seed: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
     average: float = 0.0
-    precision: str = "bf16"
+    precision: Precision = Precision.BF16
     checkpoint_every: int = 200
     log_every: int = 20
+    started_from: str | None = field(default=None, metadata=NOT_IN_FILES)
+
+    def __post_init__(self) -> None:
+        require_at_least(1, batch=self.batch, checkpoint_every=self.checkpoint_every, log_every=self.log_every)
+        require_at_least(0, steps=self.steps, seed=self.seed)
+        require_at_least(1, **{"size (row)": self.size[0], "size (column)": self.size[1]})
+        if not 0 <= self.average < 1:
+            raise TrainingError(f"average {self.average}: expected 0 or more and below 1.")
+        _require_augmentation(self.augmentation)
+
+
+def _require_augmentation(augmentation: Augmentation) -> None:
+    """TrainingError where a probability is none, or a range is negative."""
+    values = asdict(augmentation)
+    chances = {name for name in values if name.endswith("_probability")} | {"mirror", "modality_dropout", "carve_mix"}
+    require_shares(**{f"augmentation.{name}": values[name] for name in sorted(chances)})
+    require_at_least(0, **{f"augmentation.{name}": value for name, value in values.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +162,26 @@ class BankConfig(RunConfig):
     compiled: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if any(side < 8 or side % 8 for side in self.size):
             raise TrainingError(f"size {self.size}: expected sides that are divisible by 8, as the networks need them.")
+        require_at_least(0, cross_entropy=self.cross_entropy)
+        require_shares(**{"detachment.at": self.detachment.at})
+        self._require_names()
+
+    def _require_names(self) -> None:
+        names = [candidate.name for candidate in self.candidates]
+        if not names:
+            raise TrainingError("candidates: there are none; expected one or more.")
+        # Their files are named in lower case.
+        if len({name.lower() for name in names}) < len(names):
+            raise TrainingError(f"candidates are called {', '.join(names)}: expected names that differ.")
+        unknown = [name for name in self.detachment.names if name not in names]
+        # A cross-validation that trains each candidate alone keeps the names of all.
+        if unknown and len(names) > 1:
+            raise TrainingError(
+                f"detachment.names has {unknown[0]!r}, which is no candidate: expected some of {', '.join(names)}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +211,12 @@ class DecisionConfig(RunConfig):
     area_weight: float = 0.5
     blank_share: float = 0.03
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-2))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_shares(alpha=self.alpha, blank_share=self.blank_share)
+        weights = {"skip_weight": self.skip_weight, "quality_weight": self.quality_weight}
+        require_at_least(0, **weights, area_weight=self.area_weight)
 
 
 @dataclass(frozen=True)
@@ -195,6 +265,8 @@ class BundleConfig:
 
     def __post_init__(self) -> None:
         parse_second_look(self.second_look_mm2)
+        require_shares(alpha=self.alpha)
+        require_at_least(0, int8_slices=self.int8_slices)
 
 
 @dataclass(frozen=True)
@@ -223,101 +295,3 @@ class FoldsConfig:
     held_out: tuple[int, ...] = ()
     joint: bool = True
     earlier: Path | None = None
-
-
-def read_config(path: Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
-    """Read a YAML file as the dataclass `kind`; each override is `key=value`, e.g. `data.cache=/data/cache`.
-
-    Raises
-    ------
-    TrainingError: the file is absent or not YAML, or a key or value does not fit.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"The configuration {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise TrainingError(f"The configuration {path} holds {type(content).__name__}, where key: value pairs belong.")
-    for override in overrides:
-        _replace(content, override)
-    return from_mapping(kind, content, str(path))
-
-
-def _replace(content: dict[str, Any], override: str) -> None:
-    import yaml
-
-    key, separator, value = override.partition("=")
-    *outer, last = key.split(".")
-    for name in outer:
-        content = content.setdefault(name, {})
-        if not isinstance(content, dict):
-            raise TrainingError(f"--set {override}: {name!r} holds no further keys.")
-    if not separator or not last:
-        raise TrainingError(f"--set {override}: expected KEY=VALUE, e.g. data.cache=/data/cache.")
-    content[last] = yaml.safe_load(value)
-
-
-def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
-    """Build the dataclass `kind` (nested ones too) from plain values; TrainingError names the key that does not fit."""
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise TrainingError(f"{where}: unknown key {unknown[0]!r}; expected one of {', '.join(known)}.")
-    missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
-    if missing:
-        raise TrainingError(f"{where}: {missing[0]!r} is missing.")
-    hints = get_type_hints(kind)
-    return kind(**{name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is None:
-            return None
-        hint = next(h for h in get_args(hint) if h is not type(None))
-    if is_dataclass(hint):
-        return from_mapping(hint, _expected(dict, value, where), where)  # type: ignore[arg-type]
-    if get_origin(hint) is tuple:
-        items = _expected(list, value, where)
-        kinds = get_args(hint)
-        kinds = (kinds[0],) * len(items) if kinds[1:] == (...,) else kinds
-        if len(kinds) != len(items):
-            raise TrainingError(f"{where}: {len(items)} values, where {len(kinds)} were expected.")
-        return tuple(
-            _convert(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, items, strict=True))
-        )
-    if get_origin(hint) is dict:
-        return dict(_expected(dict, value, where))
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return _member(hint, value, where)
-    if hint is Path:
-        return Path(_expected(str, value, where)).expanduser()
-    if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        return _number(value, where)
-    return value if hint is Any else _expected(hint, value, where)
-
-
-def _member(kind: type[Enum], value: object, where: str) -> Enum:
-    try:
-        return kind(value)
-    except ValueError:
-        expected = ", ".join(str(member.value) for member in kind)
-        raise TrainingError(f"{where}: {value!r}, where one of {expected} was expected.") from None
-
-
-def _number(value: int | str, where: str) -> float:
-    # YAML 1.1 reads 1e-4 as text.
-    try:
-        return float(value)
-    except ValueError:
-        raise TrainingError(f"{where}: {value!r}, where a number was expected.") from None
-
-
-def _expected(kind: type[T], value: object, where: str) -> T:
-    if isinstance(value, tuple) and kind is list:
-        value = list(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise TrainingError(f"{where}: {value!r}, where {kind.__name__} was expected.")
-    return value

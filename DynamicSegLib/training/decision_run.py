@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.choices import best_options
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.networks.decision import DecisionNetwork, DecisionOutput
@@ -72,6 +73,17 @@ def decision_loss(output: DecisionOutput, targets: Targets, skip_weight: float) 
     }
 
 
+def load_trained(network: DecisionNetwork, state: Mapping[str, Tensor], what: str) -> None:
+    """Fill `network` with trained weights; TrainingError where they are not `what` was expected."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"The weights of the decision network are of another one, where {what} was expected: correct `backbone`, "
+            "name weights of this bank, or train it anew."
+        ) from error
+
+
 class DecisionRun(TrainingRun):
     """One run: `DecisionRun(config, overlaps, paper_flops, device).train()`; the same call again resumes.
 
@@ -98,7 +110,7 @@ class DecisionRun(TrainingRun):
         self.targets = Targets.of(self.pool.cases, measured, paper_flops, config, device)
         self.network = DecisionNetwork(config.backbone, len(paper_flops), self.pool.modalities)
         if initial is not None:
-            self.network.load_state_dict(initial)
+            load_trained(self.network, initial, f"a {config.backbone} for {len(paper_flops)} candidates")
         self.network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         options = config.optimiser
         self.learner = Learner(self.network, adam(self.network.parameters(), options), config.average)

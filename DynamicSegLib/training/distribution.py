@@ -1,6 +1,7 @@
-"""One process or several: `torchrun --nproc-per-node N -m DynamicSegLib.cli train ...` gives each GPU a process."""
+"""One process or several: `torchrun --nproc-per-node N -m DynamicSegLib.cli.main train ...` gives each GPU one."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -44,9 +45,19 @@ def require_one_process(what: str) -> None:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`auto` is this process's GPU where there is one, else the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
+    """`auto` is this process's GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    TrainingError: the name is unknown, or this machine has no such GPU.
+    """
+    if name == "auto":
+        present = torch.cuda.is_available()
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if present else torch.device("cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise TrainingError(f"Device {name!r} is unknown: expected auto, cpu, cuda or cuda:N.")
+    device = torch.device(name)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise TrainingError(f"Device {name!r}: torch finds {count} CUDA GPUs here; choose another, or auto.")
+    return device

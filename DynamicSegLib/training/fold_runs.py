@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from DynamicSegLib.bank import Candidate
 from DynamicSegLib.errors import TrainingError
-from DynamicSegLib.training.config import DataConfig
+from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig
 from DynamicSegLib.training.export import BANK_FILE, read_bank
 from DynamicSegLib.training.sources import chosen_cases
 from DynamicSegLib.weights import load_weights
@@ -54,6 +54,17 @@ class Folds:
         The first held-out fold's run otherwise, which has seen these cases: cross-fitting is then incomplete.
         """
         return fold if fold in self.held_out else self.held_out[0]
+
+
+def require_alike(decision: DecisionConfig, bundle: BundleConfig) -> None:
+    """TrainingError where a bundle would ship another alpha or backbone than its decision networks are trained with."""
+    for name in ("alpha", "backbone"):
+        trained, shipped = getattr(decision, name), getattr(bundle, name)
+        if trained != shipped:
+            raise TrainingError(
+                f"{name} is {trained} in the configuration of the decision network, and {shipped} in that of the "
+                "bundle: set both to the same value."
+            )
 
 
 def fold_folder(output: Path, held_out: int | None) -> Path:

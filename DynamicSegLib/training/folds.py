@@ -27,12 +27,21 @@ from DynamicSegLib.training.config import (
     DataConfig,
     DecisionConfig,
     FoldsConfig,
-    read_config,
 )
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.decision_run import DecisionRun
 from DynamicSegLib.training.distribution import require_one_process
-from DynamicSegLib.training.export import BANK_FILE, describes, export_bank, read_bank
-from DynamicSegLib.training.fold_runs import Folds, fold_folder
+from DynamicSegLib.training.export import (
+    BANK_FILE,
+    ROUTER_FILE,
+    RunRecord,
+    describes,
+    export_bank,
+    export_decision,
+    read_bank,
+    require_choice,
+)
+from DynamicSegLib.training.fold_runs import Folds, fold_folder, require_alike
 from DynamicSegLib.training.measuring import measure_cases
 from DynamicSegLib.training.precisions import DiceByPrecision, Precisions, joined
 from DynamicSegLib.training.sources import cases_in, chosen_cases
@@ -45,24 +54,24 @@ from DynamicSegLib.training.stages import (
     class_structures,
     judged,
     quantised,
+    recorded_runs,
     require_precisions,
 )
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.validation import CaseValidation, Validator
-from DynamicSegLib.weights import Storage, save_weights
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to decide on the same banks: what the papers' ablations vary.
+    """One way to decide on the same banks: what the papers' ablations vary (see `CrossValidation.variant`).
 
     candidates: names kept in the bank, all where empty. setting: `whole` slices or `window` (see `bank.Candidate`).
     """
 
-    name: str = "final"
-    alpha: float = 0.001
-    softmax: Softmax = Softmax.COST
-    backbone: str = "shufflenetv2-m"
+    name: str
+    alpha: float
+    softmax: Softmax
+    backbone: str
     candidates: tuple[str, ...] = ()
     setting: str = "whole"
 
@@ -81,11 +90,22 @@ class CrossValidation:
         self.decision_config = read_config(config.decision, DecisionConfig)
         self.structures = class_structures(read_task(self.decision_config.task))
         bundle = read_config(config.bundle, BundleConfig)
+        require_alike(self.decision_config, bundle)
         self.cleaning, self.second_look_mm2 = class_cleaning(bundle), bundle.second_look_mm2
         self.folds = Folds.of(config.cache, config.cases, config.held_out)
 
+    @property
+    def variant(self) -> Variant:
+        """What the decision networks' configuration asks for; ablations replace a part of it."""
+        config = self.decision_config
+        return Variant("final", config.alpha, config.softmax, config.backbone)
+
     def bank(self, held_out: int | None) -> Bank:
         """The bank trained without the fold `held_out` (None: on all cases), trained now if it is not there yet."""
+        return read_bank(*self.bank_folders(held_out))
+
+    def bank_folders(self, held_out: int | None) -> list[Path]:
+        """The folders of that bank: one, or one a candidate where each is trained alone."""
         jobs = [self.bank_config.candidates]
         if not self.config.joint:
             jobs = [(candidate,) for candidate in self.bank_config.candidates]
@@ -93,7 +113,7 @@ class CrossValidation:
         for candidates in jobs:
             label = "bank" if self.config.joint else f"bank-{candidates[0].name}"
             folders.append(self._finished(held_out, label, candidates, folders))
-        return read_bank(*folders)
+        return folders
 
     def _finished(
         self, held_out: int | None, label: str, candidates: tuple[CandidateConfig, ...], before: Sequence[Path]
@@ -115,10 +135,9 @@ class CrossValidation:
                 known |= candidate_states(bank)
         self.report(f"{folder.parent.name}: training {', '.join(c.name for c in candidates)}")
         data = replace(self._data(self.bank_config.data), folds=self.folds.others(held_out))
-        run = BankRun(
-            replace(self.bank_config, output=folder, data=data, candidates=candidates), self.device, known or None
-        )
-        export_bank(folder, candidates, run.train(), run.pool.modalities)
+        config = replace(self.bank_config, output=folder, data=data, candidates=candidates)
+        run = BankRun(config, self.device, known or None)
+        export_bank(folder, candidates, run.train(), run.pool.modalities, RunRecord.of(config, run.pool.cases))
         return folder
 
     def overlaps(self, setting: str = "whole") -> dict[str, Overlaps]:
@@ -140,24 +159,28 @@ class CrossValidation:
         """The bank of a fold and the folder of its decision network, trained now if it is not there yet."""
         bank = variant.of(self.bank(held_out))
         folder = fold_folder(self.config.output, held_out) / f"decision-{variant.name}"
-        if not (folder / "router.safetensors").is_file():
-            names = [candidate.name for candidate in self.bank(held_out).candidates]
-            kept = [names.index(candidate.name) for candidate in bank.candidates]
-            overlaps = {case: each.only(kept) for case, each in self.overlaps(variant.setting).items()}
-            size = self.decision_config.size
-            flops = [cost.paper_flops for cost in bank.costs(size, variant.setting)[1:]]
-            config = replace(
-                self.decision_config,
-                output=folder,
-                data=replace(self._data(self.decision_config.data), folds=self.folds.others(held_out)),
-                alpha=variant.alpha,
-                softmax=variant.softmax,
-                backbone=variant.backbone,
-            )
+        config = replace(
+            self.decision_config,
+            output=folder,
+            data=replace(self._data(self.decision_config.data), folds=self.folds.others(held_out)),
+            alpha=variant.alpha,
+            softmax=variant.softmax,
+            backbone=variant.backbone,
+        )
+        if (folder / ROUTER_FILE).is_file():
+            require_choice(config)
+        else:
             self.report(f"{folder.parent.name}: training decision network {variant.name!r}")
-            state = DecisionRun(config, overlaps, flops, self.device).train()
-            save_weights(folder / "router.safetensors", state, Storage.FLOAT32)
+            self._train_decision(config, held_out, bank, variant)
         return bank, folder
+
+    def _train_decision(self, config: DecisionConfig, held_out: int | None, bank: Bank, variant: Variant) -> None:
+        names = [candidate.name for candidate in self.bank(held_out).candidates]
+        kept = [names.index(candidate.name) for candidate in bank.candidates]
+        overlaps = {case: each.only(kept) for case, each in self.overlaps(variant.setting).items()}
+        flops = [cost.paper_flops for cost in bank.costs(config.size, variant.setting)[1:]]
+        run = DecisionRun(config, overlaps, flops, self.device)
+        export_decision(config, run.train(), bank.options[1:], run.pool.cases)
 
     def validate(self, variant: Variant) -> tuple[Validator, list[CaseValidation]]:
         """Every held-out case, judged by the networks of its fold. The validator is the last fold's (for costs)."""
@@ -172,22 +195,23 @@ class CrossValidation:
         optional = read_task(self.decision_config.task).optional_classes
         tried: dict[str, dict[Thresholds, Scores]] = {}
         for fold in self.folds.held_out:
-            validator = self._validator(fold, Variant(alpha=self.decision_config.alpha))
+            validator = self._validator(fold, self.variant)
             cases = open_cases(self.config.cache, self._names(fold))
             tried |= try_on_cases(validator, cases, optional, self.report)
         return CleaningTrial(tried)
 
     def compare_budget_rules(self) -> list[RuleRow]:
         """Rules that spend the same budget, on every held-out case."""
-        validator, results = self.validate(Variant(alpha=self.decision_config.alpha))
+        validator, results = self.validate(self.variant)
         return budget_rules(validator, results, read_task(self.decision_config.task))
 
     def bundle(self) -> Bundle:
         """The bundle: networks trained on all cases, figures and calibration from the cross-validation."""
-        _, results = self.validate(Variant(alpha=self.decision_config.alpha))
+        _, results = self.validate(self.variant)
         config = read_config(self.config.bundle, BundleConfig)
-        validator = self._validator(None, Variant(alpha=config.alpha))
-        return assemble(config, validator, results, self.report, self._precisions(config))
+        validator = self._validator(None, self.variant)
+        runs = recorded_runs(self.bank_folders(None), self.decide(None, self.variant)[1])
+        return assemble(config, validator, results, self.report, self._precisions(config), runs)
 
     def _precisions(self, config: BundleConfig) -> Precisions:
         """The final bank in lower precision; each fold's, made in the same way, is judged on the cases held out."""

@@ -85,21 +85,12 @@ def lits(data: Path, modalities: Sequence[str]) -> list[LabelledCase]:
 
 def table(data: Path, modalities: Sequence[str]) -> list[LabelledCase]:
     """A CSV with columns `case`, one a modality, `label`, and optionally `patient` and `fold`; paths relative to it."""
-    try:
-        with data.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise TrainingError(f"The table of paths {data} cannot be read: {error}.") from error
-    needed = ["case", *modalities, "label"]
-    missing = [name for name in needed if rows and name not in rows[0]]
-    if missing:
-        raise TrainingError(f"The table of paths {data} has no column {missing[0]!r}; it needs {', '.join(needed)}.")
     cases = []
-    for row in rows:
+    for row in _rows(data, ["case", *modalities, "label"]):
         images = {name: _existing(data.parent / row[name], row["case"]) for name in modalities}
         label = _existing(data.parent / row["label"], row["case"])
-        fold = int(row["fold"]) if row.get("fold") else None
-        cases.append(LabelledCase(row["case"], row.get("patient") or row["case"], None, label, images, fold=fold))
+        patient = row.get("patient") or row["case"]
+        cases.append(LabelledCase(row["case"], patient, None, label, images, fold=_fold(row, data)))
     return _not_empty(cases, data, "rows")
 
 
@@ -132,11 +123,42 @@ def patient_of(case: str) -> str:
     return re.sub(r"^(BraTS-[A-Za-z]+-\d+)-\d+$", r"\1", case)
 
 
-def _fold_column(path: Path) -> dict[str, int]:
+def left_out(data: Path, cases: Sequence[LabelledCase]) -> list[Path]:
+    """Folders below `data` that hold volumes but are none of `cases`, where these are folders: no label was found."""
+    known = {case.folder for case in cases if case.folder is not None and case.folder.is_dir()}
+    return sorted({path.parent for path in data.rglob("*") if is_volume_file(path)} - known) if known else []
+
+
+def _fold_column(path: Path) -> dict[str, int | None]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["case"]: int(row["fold"]) for row in csv.DictReader(file) if row.get("fold")}
+    return {row["case"]: _fold(row, path) for row in _rows(path, ["case"])}
+
+
+def _rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV; TrainingError where it cannot be read, lacks a column, or a row is of another length."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"The table {path} cannot be read as CSV in UTF-8: {error}.") from error
+    missing = [name for name in needed if rows and name not in rows[0]]
+    if missing:
+        raise TrainingError(f"The table {path} has no column {missing[0]!r}; it needs {', '.join(needed)}.")
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise TrainingError(f"Row {number} of the table {path} has more or fewer values than there are columns.")
+        empty = [name for name in needed if not row[name].strip()]
+        if empty:
+            raise TrainingError(f"Row {number} of the table {path} has no {empty[0]}: expected a value.")
+    return rows
+
+
+def _fold(row: Mapping[str, str], path: Path) -> int | None:
+    fold = row.get("fold", "").strip()
+    if fold and not fold.isdecimal():
+        raise TrainingError(f"Case {row['case']} of {path} has fold {fold!r}: expected a whole number from 0, or none.")
+    return int(fold) if fold else None
 
 
 def _existing(path: Path, case: str) -> Path:

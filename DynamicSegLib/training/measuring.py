@@ -1,6 +1,8 @@
 """What each candidate achieves on each slice: run once, kept as pixel counts, read by the decision network's run."""
 
+import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,54 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from DynamicSegLib.bank import Bank
+from DynamicSegLib.bundle import checksum_of
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.structures import Structures
+from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.training.cache import CachedCase
+from DynamicSegLib.training.export import described
 
 MARGIN_PIXELS = 16
 """Empty pixels around the head that candidates still see when their overlaps are measured."""
+
+
+def digest_of(bank: Bank, *circumstances: object) -> str:
+    """What a result depends on, as one hexadecimal number: the bank's networks and weights, and `circumstances`.
+
+    circumstances: weights as a file or as the state of a module count by content, anything else by its `repr`.
+    """
+    digest = hashlib.sha256()
+    for candidate in bank.candidates:
+        weights = "random" if candidate.weights is None else checksum_of(candidate.weights)
+        digest.update(f"{described(candidate)} {weights}\n".encode())
+    for each in circumstances:
+        if isinstance(each, nn.Module):
+            for name, tensor in each.state_dict().items():
+                digest.update(f"{name} ".encode() + tensor.cpu().contiguous().numpy().tobytes())
+        else:
+            digest.update(f"{checksum_of(each) if isinstance(each, Path) else repr(each)}\n".encode())
+    return digest.hexdigest()
+
+
+def of_case(digest: str, case: CachedCase) -> str:
+    """`digest` for the result of one case: another one where the case was packed anew at another size or otherwise."""
+    return f"{digest} {case.record.shape} {sum(case.record.foreground)}"
+
+
+def keep_measured(path: Path, digest: str, measure: Callable[[], None], report: Callable[[str], None]) -> None:
+    """Let `measure` write `path`, unless the result there was measured with the same (see `digest_of`).
+
+    The digest stands beside, in `<path>.digest`; a result without one is of an older version and measured again.
+    """
+    beside = path.with_name(f"{path.name}.digest")
+    if path.is_file():
+        if beside.is_file() and beside.read_text(encoding="utf-8") == digest:
+            return
+        report(f"{path}: not of these networks and settings, measured again")
+    # Removed first: after an interruption nothing vouches for the new result.
+    beside.unlink(missing_ok=True)
+    measure()
+    write_text_whole(beside, digest)
 
 
 def measure_cases(
@@ -26,20 +70,24 @@ def measure_cases(
     report: Callable[[str], None] = lambda text: None,
     setting: str = "whole",
 ) -> list[Overlaps]:
-    """The overlaps of `cases` (structures in class indices), kept in `folder`; what is there already is read.
+    """The overlaps of `cases` (structures in class indices), kept in `folder`; what this bank gave there is read.
 
     For cross-fitting, call this with the cases that the bank did not see in training.
     """
     networks: list[nn.Module] = []
+
+    def measure(case: CachedCase, path: Path) -> None:
+        networks[:] = networks or [candidate.build(setting).to(device).eval() for candidate in bank.candidates]
+        window = _around_the_head(case)
+        results = run_bank(bank, networks, case.volumes()[window], case.record.spacing_mm[0], device)
+        Overlaps.count(case.classes()[window[1:]], results, structures).save(path)
+        report(f"{case.record.case}: measured")
+
+    digest = digest_of(bank, structures, setting)
     measured = []
     for case in cases:
         path = folder / f"{case.record.case}.npz"
-        if not path.is_file():
-            networks = networks or [candidate.build(setting).to(device).eval() for candidate in bank.candidates]
-            window = _around_the_head(case)
-            results = run_bank(bank, networks, case.volumes()[window], case.record.spacing_mm[0], device)
-            Overlaps.count(case.classes()[window[1:]], results, structures).save(path)
-            report(f"{case.record.case}: measured")
+        keep_measured(path, of_case(digest, case), partial(measure, case, path), report)
         measured.append(Overlaps.load(path))
     return measured
 

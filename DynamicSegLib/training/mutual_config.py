@@ -9,7 +9,7 @@ from typing import Any
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.networks.slimmable_unet import RESOLUTIONS, WIDTHS
-from DynamicSegLib.training.config import RunConfig
+from DynamicSegLib.training.config import RunConfig, require_at_least, require_shares
 from DynamicSegLib.training.schedule import Schedule
 
 
@@ -39,6 +39,11 @@ class MutualOptimiserConfig:
     warm_up_steps: int = 0
     power: float = 0.9
 
+    def __post_init__(self) -> None:
+        require_at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay, power=self.power)
+        require_at_least(0, warm_up_steps=self.warm_up_steps)
+        require_shares(momentum=self.momentum)
+
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` (0-based) of `steps`."""
         if self.decay is Decay.POLY:
@@ -59,6 +64,9 @@ class DistillationConfig:
     kl: float = 1.0
     soft_dice: float = 0.0
     labels: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_at_least(0, kl=self.kl, soft_dice=self.soft_dice, labels=self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +108,10 @@ class MutualConfig(RunConfig):
     recalibration_slices: int = 512
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(0, cross_entropy=self.cross_entropy)
+        require_at_least(1, base=self.base, recalibration_slices=self.recalibration_slices)
+        require_shares(dropout=self.dropout)
         wrong = [width for width in (self.width, *self.widths) if not 0 < width <= 1]
         if wrong or not self.widths:
             raise TrainingError(f"A width of {wrong or 'nothing'}: expected widths above 0 and at most 1.")

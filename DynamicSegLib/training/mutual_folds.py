@@ -21,10 +21,11 @@ from DynamicSegLib.networks.slimmable import Configuration
 from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
-from DynamicSegLib.training.config import BundleConfig, DataConfig, FoldsConfig, read_config
+from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, FoldsConfig
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.distribution import require_one_process
-from DynamicSegLib.training.export import BANK_FILE
-from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
+from DynamicSegLib.training.export import BANK_FILE, record_run, recorded_run
+from DynamicSegLib.training.fold_runs import Folds, fold_folder, require_alike, start_of_fold
 from DynamicSegLib.training.folds import cross_validate
 from DynamicSegLib.training.mutual_comparison import write_comparison
 from DynamicSegLib.training.mutual_config import MutualConfig, MutualFoldsConfig, QueryTableConfig
@@ -41,7 +42,9 @@ class MutualFolds:
     def __init__(self, config: MutualFoldsConfig, device: torch.device, report: Report) -> None:
         self.config, self.device, self.report = config, device, report
         self.mutual = read_config(config.mutual, MutualConfig)
-        self.cleaning = read_config(config.bundle, BundleConfig).cleaning
+        bundle = read_config(config.bundle, BundleConfig)
+        require_alike(read_config(config.decision, DecisionConfig), bundle)
+        self.cleaning = bundle.cleaning
         self.folds = Folds.of(config.cache, config.cases, config.held_out)
 
     def bundle(self) -> Bundle:
@@ -52,7 +55,11 @@ class MutualFolds:
         for held_out in (*self.folds.held_out, None):
             folder = self._folder(held_out) / "bank"
             if not (folder / BANK_FILE).is_file():
-                export_part(self._trained("mutual", self.mutual, held_out), folder, names)
+                whole = self._trained("mutual", self.mutual, held_out)
+                export_part(whole, folder, names)
+                run = recorded_run(whole)
+                if run is not None:
+                    record_run(folder, run)
         return cross_validate(self._as_bank(rows), self.device, self.report)
 
     def table(self, label: str, settings: MutualConfig, timing: bool = False) -> tuple[QueryRow, ...]:

@@ -17,7 +17,7 @@ from DynamicSegLib.query_table import QueryRow, from_plain, pareto_front, spread
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import DataConfig
 from DynamicSegLib.training.distribution import join_processes, require_one_process
-from DynamicSegLib.training.export import read_bank
+from DynamicSegLib.training.export import RunRecord, read_bank, record_run
 from DynamicSegLib.training.fold_runs import plain_weights
 from DynamicSegLib.training.mutual_config import MutualConfig, QueryTableConfig
 from DynamicSegLib.training.mutual_run import MutualRun, export_mutual
@@ -49,6 +49,7 @@ def train_mutual(config: MutualConfig, device: torch.device, initial: Mapping[st
     if processes.first:
         size = read_task(config.task).input.size
         export_mutual(config, network, run.pool.modalities, run.classes, size)
+        record_run(config.output, RunRecord.of(config, run.pool.cases))
 
 
 def make_query_table(

@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from torch import nn
 from DynamicSegLib.backends.base import Backend
 from DynamicSegLib.bank import Bank, Candidate
 from DynamicSegLib.cleaning import Cleaning, clean
-from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.metrics import score_volume
 from DynamicSegLib.evaluation.structures import Structures
 from DynamicSegLib.files import write_text_whole
@@ -21,7 +21,7 @@ from DynamicSegLib.networks.classes import ClassesOnly
 from DynamicSegLib.query_table import QueryRow, pareto_front, rank_correlation
 from DynamicSegLib.training.cache import CachedCase
 from DynamicSegLib.training.found_labels import results_folder
-from DynamicSegLib.training.measuring import run_bank, volume_dice
+from DynamicSegLib.training.measuring import digest_of, keep_measured, of_case, run_bank, volume_dice
 
 Report = Callable[[str], None]
 Scores = Mapping[str, Mapping[str, list[float]]]
@@ -40,23 +40,23 @@ def score_cases(
     report: Report = lambda text: None,
     cleaning: Cleaning | None = None,
 ) -> list[Scores]:
-    """What each candidate reaches on each case, kept in `folder`; what is there already is read.
+    """What each candidate reaches on each case, kept in `folder`; what this bank gave there is read.
 
     `structures`, `cleaning`: in class indices. The bank must not have seen the cases in training.
     """
     networks: list[nn.Module] = []
-    measured = []
+
+    def measure(case: CachedCase, path: Path) -> None:
+        networks[:] = networks or [candidate.build().to(device).eval() for candidate in bank.candidates]
+        write_text_whole(path, json.dumps(_score(case, bank, networks, structures, device, distances, cleaning)))
+        report(f"{case.record.case}: measured")
+
+    digest = digest_of(bank, structures, distances)
+    measured: list[Scores] = []
     for case in cases:
         path = results_folder(folder, cleaning) / f"{case.record.case}.json"
-        if not path.is_file():
-            networks = networks or [candidate.build().to(device).eval() for candidate in bank.candidates]
-            write_text_whole(path, json.dumps(_score(case, bank, networks, structures, device, distances, cleaning)))
-            report(f"{case.record.case}: measured")
-        scores: Scores = json.loads(path.read_text(encoding="utf-8"))
-        lacking = [candidate.name for candidate in bank.candidates if candidate.name not in scores]
-        if lacking:
-            raise TrainingError(f"{path} has no scores of {lacking[0]}: remove it to measure the case again.")
-        measured.append(scores)
+        keep_measured(path, of_case(digest, case), partial(measure, case, path), report)
+        measured.append(json.loads(path.read_text(encoding="utf-8")))
     return measured
 
 

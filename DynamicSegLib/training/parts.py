@@ -23,22 +23,33 @@ def split_cache(cache: Path, folder: Path, limit_mib: float, report: Callable[[s
         raise TrainingError(f"{cache} is not a slice cache: it holds no case.")
     for old in folder.glob(PATTERN):
         old.unlink()
-    limit, count, used = int(limit_mib * 2**20), 0, 0
     single = folder / "case.part"
+    try:
+        count = _split(cases, single, limit_mib, report)
+    finally:
+        single.unlink(missing_ok=True)
+    if (cache / CASE_LIST).is_file():
+        with zipfile.ZipFile(folder / "part-000.zip", "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(cache / CASE_LIST, CASE_LIST)
+    return count
+
+
+def _split(cases: list[Path], single: Path, limit_mib: float, report: Callable[[str], None]) -> int:
+    """Write the parts beside `single`, where each case is compressed first. Returns how many."""
+    limit, count, used = int(limit_mib * 2**20), 0, 0
     for case in cases:
-        _compress(single, [case / "slices.npy", case / "case.json"], cache)
+        _compress(single, [case / "slices.npy", case / "case.json"], case.parent)
         size = single.stat().st_size
         if size > limit:
-            raise TrainingError(f"Case {case.name} takes {size / 2**20:.1f} MiB where a part may have {limit_mib} MiB.")
+            raise TrainingError(
+                f"Case {case.name} takes {size / 2**20:.1f} MiB where a part may have {limit_mib} MiB: allow more "
+                "(--limit-mib)."
+            )
         if count == 0 or used + size > limit:
             count, used = count + 1, 0
             report(f"part {count}: from {case.name}")
         used += size
-        _append(folder / f"part-{count - 1:03d}.zip", single)
-    single.unlink()
-    if (cache / CASE_LIST).is_file():
-        with zipfile.ZipFile(folder / "part-000.zip", "a", zipfile.ZIP_DEFLATED) as archive:
-            archive.write(cache / CASE_LIST, CASE_LIST)
+        _append(single.with_name(f"part-{count - 1:03d}.zip"), single)
     return count
 
 

@@ -1,8 +1,10 @@
 """The loop that every training run shares: step, log, checkpoint, and go on from the last checkpoint exactly."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,11 @@ from DynamicSegLib.context import ALONE, Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.training.augmentation import Draws, augment
 from DynamicSegLib.training.averaging import RunningAverage
-from DynamicSegLib.training.checkpoints import load_checkpoint, save_checkpoint
-from DynamicSegLib.training.config import OptimiserConfig, RunConfig
+from DynamicSegLib.training.checkpoints import load_checkpoint, plain_values, require_same_run, save_checkpoint
+from DynamicSegLib.training.config import OptimiserConfig, Precision, RunConfig
 from DynamicSegLib.training.distribution import Processes
 from DynamicSegLib.training.guards import clear_memory_errors
-from DynamicSegLib.training.progress import RunLog
+from DynamicSegLib.training.progress import Means, RunLog
 from DynamicSegLib.training.sampling import step_generator
 from DynamicSegLib.training.sources import open_sources
 
@@ -88,6 +90,7 @@ class TrainingRun(ABC):
         self._config, self.device, self.processes = config, device, processes or Processes()
         self.step = 0
         self.learners: dict[str, Learner] = {}
+        self._means = Means()
         self.pool, self.sampler = open_sources(config.data, device)
         torch.manual_seed(config.seed)
 
@@ -116,18 +119,16 @@ class TrainingRun(ABC):
     def to_the_end(self) -> None:
         """All steps that are left."""
         config = self._config
+        if self.processes.first and self.step >= config.steps > 0:
+            print(f"{config.output}: already finished, all {self.step} steps.", file=sys.stderr, flush=True)
         log = RunLog(config.output / "log.csv", self.step, config.steps)
-        sums: dict[str, float] = {}
         while self.step < config.steps:
             with clear_memory_errors(*self.shape):
-                values = self.advance()
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value / config.log_every
+                self._means.add(self.advance())
             if self.step % config.log_every == 0:
+                means = self._means.take()
                 if self.processes.first:
-                    log.write(self.step, {**self.also_logged(), "rate": self.rate(self.step), **sums})
-                # Names stay: a candidate that is detached has no loss any more, but keeps its column.
-                sums = dict.fromkeys(sums, 0.0)
+                    log.write(self.step, {**self.also_logged(), "rate": self.rate(self.step), **means})
             if self.processes.first and (self.step % config.checkpoint_every == 0 or self.step == config.steps):
                 self.save()
 
@@ -157,7 +158,7 @@ class TrainingRun(ABC):
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of the configuration."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.precision == Precision.BF16)
 
     def require_number(self, value: float, what: str) -> None:
         """TrainingError where a loss is not finite."""
@@ -169,19 +170,26 @@ class TrainingRun(ABC):
 
     def save(self) -> None:
         """Write the checkpoint from which the run resumes exactly."""
-        learners = {name: learner.state() for name, learner in self.learners.items()}
-        save_checkpoint(self._checkpoint, {"step": self.step, "learners": learners})
+        content = {
+            "step": self.step,
+            "learners": {name: learner.state() for name, learner in self.learners.items()},
+            "config": self._described(),
+            "means": asdict(self._means),
+        }
+        save_checkpoint(self._checkpoint, content)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one.
 
         Raises
         ------
-        TrainingError: it is of another network.
+        TrainingError: it is of another network, or of a run with another configuration or other cases.
         """
         content = load_checkpoint(self._checkpoint, self.device)
         if content is None:
             return
+        # Checkpoints of earlier versions have no configuration and no means.
+        require_same_run(self._config.output, content.get("config", {}), self._described())
         try:
             if set(content["learners"]) != set(self.learners):
                 raise KeyError(f"it holds {sorted(content['learners'])}, expected {sorted(self.learners)}")
@@ -193,6 +201,13 @@ class TrainingRun(ABC):
                 "remove the checkpoint."
             ) from error
         self.step = content["step"]
+        self._means = Means(**content.get("means", {}))
+
+    def _described(self) -> dict[str, Any]:
+        """What decides the result: the configuration, and which case is drawn how often."""
+        names = [case.record.case for case in self.pool.cases]
+        weights = [[name, float(f"{weight:.6g}")] for name, weight in zip(names, self.sampler.weights, strict=True)]
+        return {**plain_values(self._config), "data.cases": weights, "--from": self._config.started_from}
 
     @property
     def _checkpoint(self) -> Path:

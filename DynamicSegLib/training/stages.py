@@ -1,6 +1,7 @@
 """The stages of training as functions: what the command line and the cross-validation both call."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,12 +22,13 @@ from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.training.assembly import Assembly, calibrated_each, load_decision_network
 from DynamicSegLib.training.bank_run import BankRun
 from DynamicSegLib.training.cache import CachedCase, open_case, open_cases
+from DynamicSegLib.training.card import Runs
 from DynamicSegLib.training.cleaning_choice import CleaningTrial, try_on_cases
 from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig
 from DynamicSegLib.training.decision_run import DecisionRun
 from DynamicSegLib.training.distribution import join_processes, require_one_process
-from DynamicSegLib.training.export import export_bank, read_bank
-from DynamicSegLib.training.measuring import measure_cases
+from DynamicSegLib.training.export import RunRecord, export_bank, export_decision, read_bank, recorded_run
+from DynamicSegLib.training.measuring import digest_of, keep_measured, measure_cases
 from DynamicSegLib.training.precisions import (
     DiceByPrecision,
     Precisions,
@@ -38,9 +40,10 @@ from DynamicSegLib.training.precisions import (
 from DynamicSegLib.training.sources import cases_in, chosen_cases
 from DynamicSegLib.training.task import Task, read_task
 from DynamicSegLib.training.validation import CaseValidation, Validator
-from DynamicSegLib.weights import Storage, load_weights, save_weights
+from DynamicSegLib.weights import load_weights
 
 Report = Callable[[str], None]
+_LISTED = 10
 
 
 def train_bank(config: BankConfig, device: torch.device, bundle: str | None = None) -> None:
@@ -49,7 +52,8 @@ def train_bank(config: BankConfig, device: torch.device, bundle: str | None = No
     run = BankRun(config, device, None if bundle is None else _states_for(config, bundle), processes)
     states = run.train()
     if processes.first:
-        export_bank(config.output, config.candidates, states, run.pool.modalities)
+        record = RunRecord.of(config, run.pool.cases)
+        export_bank(config.output, config.candidates, states, run.pool.modalities, record)
 
 
 def train_decision(
@@ -58,16 +62,17 @@ def train_decision(
     """Measure what the bank achieves where that is not known yet, train the decision network, leave its weights."""
     require_one_process("The decision network's training")
     bank = read_bank(*config.banks)
-    task = read_task(config.task)
-    structures = class_structures(task)
+    initial = None if bundle is None else _router_state(bundle, bank)
+    _warn_of_seen(config, report)
+    structures = class_structures(read_task(config.task))
     overlaps: dict[str, Overlaps] = {}
     for cache, names in _caches(config.data).items():
         cases = [open_case(cache / name) for name in names]
         measured = measure_cases(cases, bank, structures, config.overlaps, device, report)
         overlaps |= dict(zip(names, measured, strict=True))
     flops = [cost.paper_flops for cost in bank.costs(config.size)[1:]]
-    run = DecisionRun(config, overlaps, flops, device, None if bundle is None else _router_state(bundle))
-    save_weights(config.output / "router.safetensors", run.train(), Storage.FLOAT32)
+    run = DecisionRun(config, overlaps, flops, device, initial)
+    export_decision(config, run.train(), bank.options[1:], run.pool.cases)
 
 
 def validate(config: BundleConfig, device: torch.device, report: Report) -> tuple[Validator, list[CaseValidation]]:
@@ -100,14 +105,46 @@ def _validator(config: BundleConfig, device: torch.device) -> Validator:
 
 def _held_out(config: BundleConfig) -> list[CachedCase]:
     names = [row.case for row in chosen_cases(DataConfig(config.cache, config.cases, config.folds))]
+    for folder in (*config.banks, config.decision):
+        seen = _seen(names, folder)
+        if seen:
+            raise TrainingError(
+                f"folds {list(config.folds)}: {folder} was trained on {_listed(seen)}, where cases that no network saw "
+                "were expected. Let `data.folds` of bank and decision leave these folds out and train both again, or "
+                "name other folds here."
+            )
     return open_cases(config.cache, names)
+
+
+def _warn_of_seen(config: DecisionConfig, report: Report) -> None:
+    names = [row.case for row in chosen_cases(config.data)]
+    for folder in config.banks:
+        seen = _seen(names, folder)
+        if seen:
+            report(
+                f"Warning: {folder} was trained on {_listed(seen)}, so it does better there than on new cases, and the "
+                "decision network will expect too much of it. `dynamicseg train folds` measures each case with a bank "
+                "that did not see it."
+            )
+
+
+def _seen(names: Sequence[str], folder: Path) -> list[str]:
+    """Those of the cases that the run in `folder` says it was trained on."""
+    run = recorded_run(folder)
+    return [] if run is None else [name for name in names if name in run.cases]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def make_bundle(config: BundleConfig, device: torch.device, report: Report) -> Bundle:
     """Validate, calibrate and write a bundle."""
     require_precisions(config)
     validator, held_out = validate(config, device, report)
-    return assemble(config, validator, held_out, report, _precisions(config, validator, report))
+    runs = recorded_runs(config.banks, config.decision)
+    return assemble(config, validator, held_out, report, _precisions(config, validator, report), runs)
 
 
 def require_precisions(config: BundleConfig) -> None:
@@ -127,9 +164,18 @@ def quantised(config: BundleConfig, bank: Bank, data: DataConfig, folder: Path, 
     """The bank in int8, calibrated on the cases of `data`; empty where `config` does not ask for it."""
     if not config.int8_slices:
         return {}
-    report(f"{folder}: quantising to int8")
-    cases = open_cases(data.cache, [row.case for row in chosen_cases(data)])
-    return quantise_bank(bank, partial(calibration_slices, cases, config.int8_slices), folder)
+    names = [row.case for row in chosen_cases(data)]
+
+    def quantise() -> None:
+        report(f"{folder}: quantising to int8")
+        shutil.rmtree(folder, ignore_errors=True)
+        slices_of = partial(calibration_slices, open_cases(data.cache, names), config.int8_slices)
+        made = quantise_bank(bank, slices_of, folder)
+        write_text_whole(listed, json.dumps({name: path.name for name, path in made.items()}))
+
+    listed = folder / "models.json"
+    keep_measured(listed, digest_of(bank, names, config.int8_slices), quantise, report)
+    return {name: folder / file for name, file in json.loads(listed.read_text(encoding="utf-8")).items()}
 
 
 def judged(
@@ -147,11 +193,16 @@ def judged(
     if not config.judge_precisions:
         return {}
     path = folder / ("precisions-int8.json" if int8 else "precisions.json")
-    if not path.is_file():
+    structures, names = class_structures(read_task(config.task)), [case.record.case for case in cases]
+
+    def measure() -> None:
         report(f"{folder}: judging precisions")
         task = read_task(config.task)
         bundle = Bundle(config.name, config.method, task.input, task.labels, bank, None, int8=int8)
-        write_text_whole(path, json.dumps(judge(bundle, cases, class_structures(task))) + "\n")
+        write_text_whole(path, json.dumps(judge(bundle, cases, structures)) + "\n")
+
+    models = [model.with_suffix(".bin") for model in int8.values()]
+    keep_measured(path, digest_of(bank, structures, names, *models), measure, report)
     found: DiceByPrecision = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -162,15 +213,25 @@ def assemble(
     held_out: Sequence[CaseValidation],
     report: Report,
     precisions: Precisions,
+    runs: Runs,
 ) -> Bundle:
-    """Write the bundle of `validator`'s bank and network with the figures of `held_out`."""
+    """Write the bundle of `validator`'s bank and network with the figures of `held_out`.
+
+    runs: see `recorded_runs`.
+    """
     task = read_task(config.task)
     network = validator.network.cpu()
     prices = replace(validator, network=network).prices(task.input.size)
     reached = [validator.reached(held) for held in held_out]
     found_mm2 = [validator.found_mm2(held) for held in held_out]
-    made = Assembly(config, task, validator.bank, network, held_out, prices, reached, found_mm2, precisions)
+    made = Assembly(config, task, validator.bank, network, held_out, prices, reached, found_mm2, precisions, runs)
     return made.write(report)
+
+
+def recorded_runs(banks: Sequence[Path], decision: Path) -> Runs:
+    """What finished runs say of themselves, by what they trained."""
+    folders = {", ".join(read_bank(folder).options[1:]): folder for folder in banks} | {"decision network": decision}
+    return {name: recorded_run(folder) for name, folder in folders.items()}
 
 
 def compare_budget_rules(config: BundleConfig, device: torch.device, report: Report) -> list[RuleRow]:
@@ -220,8 +281,14 @@ def _states_for(config: BankConfig, bundle: str) -> dict[str, Mapping[str, Tenso
     return states
 
 
-def _router_state(name: str) -> Mapping[str, Tensor]:
+def _router_state(name: str, bank: Bank) -> Mapping[str, Tensor]:
     bundle = load_bundle(name)
     if bundle.router is None or bundle.router.weights is None:
         raise TrainingError(f"Bundle {name!r} has no router to start from: leave out --from.")
+    own, wanted = (", ".join(options) for options in (bundle.bank.options, bank.options))
+    if own != wanted:
+        raise TrainingError(
+            f"The router of bundle {name!r} chooses among {own}, where {wanted} were expected, the options of `banks`: "
+            "name a bundle that has these, or leave out --from."
+        )
     return load_weights(bundle.router.weights)

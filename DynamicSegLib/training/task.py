@@ -13,7 +13,7 @@ from DynamicSegLib.cleaning import Cleaning, parse_cleaning
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.methods import glioma
 from DynamicSegLib.study import InputSpec
-from DynamicSegLib.training.config import read_config
+from DynamicSegLib.training.config_reading import read_config
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,15 @@ class Task:
             if target not in table:
                 raise TrainingError(
                     f"Case {case} has label {int(value)}, which task {self.name!r} (labels "
-                    f"{', '.join(str(v) for v in table)}) does not know: give a label map."
+                    f"{', '.join(str(v) for v in table)}) does not know: {self._advice(int(value))}."
                 )
             result[values == value] = table[target]
         return result
+
+    def _advice(self, value: int) -> str:
+        if self.labels == glioma.LABELS and value == 3:
+            return "enhancing tumour is 3 in BraTS 2023: pack with --layout brats2023"
+        return "relabel the volume, or describe the task in a file (--task FILE)"
 
 
 GLIOMA = Task("glioma", glioma.INPUT, glioma.LABELS, glioma.REGIONS, glioma.OPTIONAL)

@@ -6,7 +6,7 @@ from typing import Any
 
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.stage_by_stage import FULL
-from DynamicSegLib.training.config import OptimiserConfig, RunConfig
+from DynamicSegLib.training.config import OptimiserConfig, RunConfig, require_at_least
 
 # The paper's batch size is 64 (Sec. 4.1), its learning rate 2e-4 for BraTS 2019.
 _OPTIMISER = OptimiserConfig(learning_rate=2e-4)
@@ -108,6 +108,13 @@ class V2Config(RunConfig):
     neighbours_mm: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        weights = ("price", "every_option", "guidance", "quality_weight", "area_weight", "decision_rate")
+        require_at_least(0, **{name: getattr(self, name) for name in (*weights, "cross_entropy")})
+        if min(self.phases) < 0 or not sum(self.phases) > 0:
+            raise TrainingError(f"phases {self.phases}: expected lengths of 0 or more, not all of them 0.")
+        if not self.temperature > 0:
+            raise TrainingError(f"temperature {self.temperature}: expected above 0.")
         if self.fix_bits is not None and not 0.5 < self.fix_bits <= 1:
             raise TrainingError(f"fix_bits {self.fix_bits}: expected a share above 0.5 and at most 1, or null.")
 

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,20 +21,22 @@ from DynamicSegLib.backends.torch_backend import TorchBackend
 from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.methods.med_danet_v2 import METHOD
-from DynamicSegLib.training.cache import open_case
-from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, FoldsConfig, read_config
+from DynamicSegLib.training.cache import CachedCase, open_case
+from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, FoldsConfig
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.distribution import require_one_process
-from DynamicSegLib.training.export import BANK_FILE, described, read_bank
-from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
-from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validate
+from DynamicSegLib.training.export import BANK_FILE, ROUTER_FILE, described, read_bank
+from DynamicSegLib.training.fold_runs import Folds, fold_folder, require_alike, start_of_fold
+from DynamicSegLib.training.folds import CrossValidation, cross_validate
 from DynamicSegLib.training.found_labels import results_folder
+from DynamicSegLib.training.measuring import digest_of, keep_measured, of_case
 from DynamicSegLib.training.position_run import train_position
 from DynamicSegLib.training.sources import chosen_cases
 from DynamicSegLib.training.stages import Report, require_precisions
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.v2_config import PositionConfig, V2Config, V2FoldsConfig
 from DynamicSegLib.training.v2_judging import CaseFigures, judge, milliseconds_a_slice, table_markdown
-from DynamicSegLib.training.v2_run import ROUTER_FILE, base_arguments, train_v2
+from DynamicSegLib.training.v2_run import base_arguments, train_v2
 
 FULL = "S+Q"
 VARIANTS = {"baseline": (False, False), "S": (True, False), "Q": (False, True), FULL: (True, True)}
@@ -49,7 +52,9 @@ class V2Folds:
         self.v2 = read_config(config.v2, V2Config)
         self.position = None if config.position is None else read_config(config.position, PositionConfig)
         self.task = read_task(self.v2.task)
-        self.cleaning = self.task.cleaning(read_config(config.bundle, BundleConfig).cleaning)
+        bundle, self.decision = read_config(config.bundle, BundleConfig), read_config(config.decision, DecisionConfig)
+        require_alike(self.decision, bundle)
+        self.cleaning = self.task.cleaning(bundle.cleaning)
         self.folds = Folds.of(config.cache, config.cases, config.held_out)
         rows = chosen_cases(DataConfig(config.cache, config.cases))
         self.cases = {fold: [row.case for row in rows if row.fold == fold] for fold in self.folds.held_out}
@@ -76,15 +81,19 @@ class V2Folds:
         found = []
         for fold in self.folds.held_out:
             bundle = self._bundle_of(variant, fold)
-            for case in self.cases[fold]:
-                path = results_folder(self.config.output / "figures", self.cleaning) / variant / f"{case}.json"
-                if not path.is_file():
-                    backend = TorchBackend(str(self.device), "fp32", "validation")
-                    judged = judge(bundle, open_case(self.config.cache / case), self.task, backend)
-                    write_text_whole(path, json.dumps(asdict(judged)) + "\n")
-                    self.report(f"{variant} {case}: validated")
+            router = None if bundle.router is None else bundle.router.weights
+            digest = digest_of(bundle.bank, router)
+            for case in map(open_case, (self.config.cache / name for name in self.cases[fold])):
+                folder = results_folder(self.config.output / "figures", self.cleaning) / variant
+                path = folder / f"{case.record.case}.json"
+                keep_measured(path, of_case(digest, case), partial(self._judge, bundle, case, path), self.report)
                 found.append(CaseFigures(**json.loads(path.read_text(encoding="utf-8"))))
         return found
+
+    def _judge(self, bundle: Bundle, case: CachedCase, path: Path) -> None:
+        judged = judge(bundle, case, self.task, TorchBackend(str(self.device), "fp32", "validation"))
+        write_text_whole(path, json.dumps(asdict(judged)) + "\n")
+        self.report(f"{bundle.name} {case.record.case}: validated")
 
     def bundle(self) -> Bundle:
         """The bundle of S+Q on all cases, with curve, calibration and card of the cross-validation."""
@@ -121,9 +130,8 @@ class V2Folds:
             return self.trained(variant, fold) / ROUTER_FILE
         for other in self.folds.held_out:
             self.trained(variant, other)
-        alpha = read_config(self.config.decision, DecisionConfig).alpha
         validation = CrossValidation(self._as_bank(variant), self.device, self.report)
-        return validation.decide(fold, Variant(alpha=alpha))[1] / ROUTER_FILE
+        return validation.decide(fold, validation.variant)[1] / ROUTER_FILE
 
     def _as_bank(self, variant: str) -> FoldsConfig:
         """The cross-validation of any bank: the banks are there already, so nothing of `bank` is trained."""
@@ -163,5 +171,6 @@ class V2Folds:
 
     def _bundle_of(self, variant: str, fold: int) -> Bundle:
         bank, weights = read_bank(self.trained(variant, fold)), self._router(variant, fold)
-        router = None if weights is None else RouterSpec(self.v2.backbone, {}, weights)
+        backbone = self.decision.backbone if self.config.refit else self.v2.backbone
+        router = None if weights is None else RouterSpec(backbone, {}, weights)
         return Bundle(variant, METHOD, self.task.input, self.task.labels, bank, router, cleaning=self.cleaning)

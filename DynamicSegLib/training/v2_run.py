@@ -12,19 +12,21 @@ from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.methods.med_danet_v2 import METHOD, network_of
 from DynamicSegLib.training.distribution import Processes, join_processes
-from DynamicSegLib.training.export import write_bank
-from DynamicSegLib.training.fold_runs import plain_weights, refitted
+from DynamicSegLib.training.export import ROUTER_FILE as ROUTER_FILE
+from DynamicSegLib.training.export import RunRecord, write_bank
+from DynamicSegLib.training.fold_runs import fitting_weights, plain_weights, refitted
 from DynamicSegLib.training.losses import require_classes
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
 from DynamicSegLib.training.task import read_task
 from DynamicSegLib.training.v2_bits import chosen_bits, settled, without_settled
 from DynamicSegLib.training.v2_config import V2Config
-from DynamicSegLib.training.v2_model import Prices, V2Loss, build_model, describe, foreground_centre
-from DynamicSegLib.weights import Storage, save_weights
+from DynamicSegLib.training.v2_model import Prices, V2Loss, V2Model, build_model, describe, foreground_centre
+from DynamicSegLib.weights import Storage, load_weights, save_weights
 
 WEIGHTS_FILE = "dynamic.safetensors"
-ROUTER_FILE = "router.safetensors"
+# What `V2Model` calls its parts.
+_NETWORK, _POLICY = "network.", "policy."
 
 
 class V2Run(TrainingRun):
@@ -32,8 +34,8 @@ class V2Run(TrainingRun):
 
     Parameters
     ----------
-    base: weights of the plain base network to start from (a candidate of Med-DANet's bank), which may see other
-        neighbouring slices; random where None.
+    base: weights to start from: of the plain base network (a candidate of Med-DANet's bank), or of all networks (see
+        `base_state`), which may see other neighbouring slices; random where None.
 
     Source: Med-DANet V2, Sec. 3.5 and 4.1.
     """
@@ -53,8 +55,7 @@ class V2Run(TrainingRun):
         require_classes(config.regions, self.classes)
         self.model = build_model(config, self.pool.modalities, self.classes)
         if base is not None:
-            network = self.model.network
-            network.load_base(refitted(network.segmentation.network, base))
+            _start(self.model, base)
         self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         groups = [
             {"params": list(self.model.network.segmentation.parameters()), "share": 1.0},
@@ -128,11 +129,7 @@ def export_v2(config: V2Config, run: V2Run, state: Mapping[str, Tensor]) -> None
     Selectors that `config.fix_bits` takes out are in none of them.
     """
     config.output.mkdir(parents=True, exist_ok=True)
-    parts = {
-        prefix: {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        for prefix in ("network.", "policy.")
-    }
-    network, weights, spaces = run.model.network, parts["network."], None
+    network, weights, spaces = run.model.network, _part(state, _NETWORK), None
     if config.fix_bits is not None:
         network.load_state_dict(weights)
         chosen = chosen_bits(network, run.pool.cases, run.context)
@@ -140,14 +137,38 @@ def export_v2(config: V2Config, run: V2Run, state: Mapping[str, Tensor]) -> None
         weights = without_settled(weights, spaces)
     save_weights(config.output / WEIGHTS_FILE, weights, Storage.FLOAT32)
     if config.spatial:
-        save_weights(config.output / ROUTER_FILE, parts["policy."], Storage.FLOAT32)
+        save_weights(config.output / ROUTER_FILE, _part(state, _POLICY), Storage.FLOAT32)
     described = describe(config, run.pool.modalities, run.classes, spaces)
     finished = [replace(each, weights=config.output / WEIGHTS_FILE) for each in described]
-    write_bank(config.output, finished, run.pool.modalities)
+    write_bank(config.output, finished, run.pool.modalities, RunRecord.of(config, run.pool.cases))
+
+
+def _start(model: V2Model, state: Mapping[str, Tensor]) -> None:
+    """Load the base network whole; of position, bit selectors and policy what fits, where `state` has them.
+
+    A bundle lacks selectors that were taken out, and another number of crops has other last layers.
+    """
+    network = model.network
+    staged = network.segmentation
+    base = _part(state, f"{_NETWORK}segmentation.network.")
+    network.load_base(refitted(staged.network, base or state))
+    parts: dict[str, nn.Module] = {f"{_NETWORK}segmentation.selectors.": staged.selectors, _POLICY: model.policy}
+    if network.position is not None:
+        parts[f"{_NETWORK}position."] = network.position
+    for prefix, module in parts.items():
+        weights = _part(state, prefix)
+        if weights:
+            seen = weights if module is staged.selectors else refitted(module, weights)
+            module.load_state_dict(fitting_weights(module, seen, f"{prefix}* of the weights to start from"))
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def base_state(name: str, config: V2Config) -> Mapping[str, Tensor]:
-    """Weights of the base network from a bundle: of this method, or the candidate of Med-DANet's bank of that shape.
+    """Weights to start from, of a bundle: all networks of one of this method, named as `V2Model` names them, or the
+    candidate of Med-DANet's bank that is the base network.
 
     Raises
     ------
@@ -155,7 +176,9 @@ def base_state(name: str, config: V2Config) -> Mapping[str, Tensor]:
     """
     bundle = load_bundle(name)
     if bundle.method == METHOD:
-        return network_of(bundle).segmentation.network.state_dict()
+        state = {_NETWORK + key: value for key, value in network_of(bundle).state_dict().items()}
+        policy = {} if bundle.router is None or bundle.router.weights is None else load_weights(bundle.router.weights)
+        return state | {_POLICY + key: value for key, value in policy.items()}
     return plain_weights(bundle.bank.candidates, config.base, base_arguments(config), f"Bundle {name!r}")
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from DynamicSegLib.routing import DecisionRouter, Prediction
 from DynamicSegLib.second_look import with_second_looks
 from DynamicSegLib.training.cache import CachedCase
 from DynamicSegLib.training.found_labels import CleanedLabels, FoundLabels, results_folder
-from DynamicSegLib.training.measuring import run_bank
+from DynamicSegLib.training.measuring import digest_of, keep_measured, of_case, run_bank
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Validator:
     Parameters
     ----------
     structures: in class indices.
-    folder: results are kept here; a case whose results are there is not run again.
+    folder: results are kept here; a case whose results of these networks are there is not run again.
     setting: `whole` slices or `window`.
     cleaning: what a user's labels go through, in class indices; None where they stay as they are.
     labels: folder of what the candidates found, which validators of one bank and setting share; `folder/labels` where
@@ -84,19 +84,16 @@ class Validator:
         results = []
         for case in cases:
             path = self._results / f"{case.record.case}.json"
-            if not path.is_file():
-                self._run(case, path)
+            self._keep_found(case, report)
+            keep_measured(path, of_case(self._digest, case), partial(self._run, case, path), report)
             results.append(_read(path, self._labels_file(case.record.case)))
             report(f"{case.record.case}: validated")
         return results
 
     def found(self, case: CachedCase) -> FoundLabels:
         """What every candidate finds on a case, before cleaning; run once, then read."""
-        path = self._labels_file(case.record.case)
-        if not path.is_file():
-            found = run_bank(self.bank, self._networks, case.volumes(), case.record.spacing_mm[0], self.device)
-            FoundLabels(found, case.classes(), case.record.spacing_mm).save(path)
-        return FoundLabels.load(path)
+        self._keep_found(case)
+        return FoundLabels.load(self._labels_file(case.record.case))
 
     def reached(self, held: CaseValidation) -> Reached:
         """What any plan reaches on a validated case, with labels as a user gets them."""
@@ -115,6 +112,23 @@ class Validator:
 
     def _labels_file(self, case: str) -> Path:
         return (self.labels or self.folder / "labels") / f"{case}.npz"
+
+    def _keep_found(self, case: CachedCase, report: Callable[[str], None] = lambda text: None) -> None:
+        path = self._labels_file(case.record.case)
+
+        def run() -> None:
+            found = run_bank(self.bank, self._networks, case.volumes(), case.record.spacing_mm[0], self.device)
+            FoundLabels(found, case.classes(), case.record.spacing_mm).save(path)
+
+        keep_measured(path, of_case(self._bank_digest, case), run, report)
+
+    @cached_property
+    def _bank_digest(self) -> str:
+        return digest_of(self.bank, self.setting)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_of(self.bank, self.setting, self.network, self.structures, self.alpha)
 
     @cached_property
     def _networks(self) -> list[nn.Module]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from DynamicSegLib.cost import Cost
 from DynamicSegLib.evaluation.choices import Softmax, best_options, regret
 from DynamicSegLib.evaluation.decisions import calibration, judge_decisions
-from DynamicSegLib.evaluation.metrics import score_volume
+from DynamicSegLib.evaluation.metrics import Score, score_volume
 from DynamicSegLib.evaluation.overlaps import Overlaps
 from DynamicSegLib.evaluation.policies import (
     DYNAMIC,
@@ -24,8 +24,9 @@ from DynamicSegLib.evaluation.policies import (
     measure_curve,
     policies,
 )
+from DynamicSegLib.evaluation.published import TABLES
 from DynamicSegLib.evaluation.structures import Structures
-from DynamicSegLib.evaluation.tables import comma_separated, markdown, policy_rows
+from DynamicSegLib.evaluation.tables import Row, comma_separated, markdown, policy_rows
 from DynamicSegLib.routing import Prediction
 
 STRUCTURES = Structures({"whole": (1, 2), "core": (2,)})
@@ -158,4 +159,55 @@ def test_tables_show_our_rows_and_the_papers() -> None:
     assert "| dynamic | 1.000 ± 0.000 | 1.000 ± 0.000 |" in text
     assert "| *paper:* Med-DANet | 0.907 | 0.777 |" in text
     line = next(line for line in comma_separated(rows).splitlines() if line.startswith("dynamic,"))
-    assert line.split(",")[-5:] == ["43", "43000000000", "43", "43000000000", "14333333333"]
+    assert line.split(",")[-8:] == ["43", "43", "14", "14", *["43000000000"] * 2, *["14333333333"] * 2]
+
+
+def two_cases(inferences: int) -> list[Row]:
+    """Two cases of three slices, the larger network on each slice."""
+    plans = {case: {"L": np.full(3, 2)} for case in ("a", "b")}
+    scores = {case: {"L": {"WT": Score(0.5, 2.0)}} for case in plans}
+    prices = Prices((Cost(), Cost(), Cost(16 * 10**9, 32 * 10**9)), Cost(10**9, 10**9))
+    return policy_rows(plans, scores, prices, ("S", "L"), inferences)
+
+
+def test_costs_are_of_all_cases_a_case_a_slice_and_an_inference_in_both_units() -> None:
+    lines = markdown(two_cases(16), "3 window").splitlines()
+    amounts = ("all cases", "a case", "a slice", "an inference")
+    heads = [f"G {unit} {amount}" for unit in ("macs", "paper FLOPs") for amount in amounts]
+    assert cells(lines[0]) == ["method", "WT Dice", "WT HD95 mm", *heads]
+    assert cells(lines[2])[3:] == ["96.00", "48.00", "16.00", "1.00", "192.00", "96.00", "32.00", "2.00"]
+    paper = next(line for line in lines if line.startswith("| *paper:* M1 |"))
+    assert cells(paper)[3:] == [*[""] * 4, "99026.40", "1500.40", "9.68", "0.61"]
+
+
+@pytest.mark.parametrize(
+    ("table", "inferences", "ours", "papers"),
+    [
+        ("1", 1, "one inference", "a case as printed, 128 inferences on 128 x 128"),
+        ("3 whole", 1, "one inference", "one inference on 240 x 240 a slice"),
+        ("3 window", 16, "16 windows", "16 windows of 128 x 128"),
+        *((table, 1, "one inference", "16 windows of 128 x 128") for table in "456"),
+        ("8", 1, "one inference", "individual training divides a case by 128 slices"),
+    ],
+)
+def test_below_a_table_stands_what_the_costs_of_ours_and_of_the_papers_are_of(
+    table: str, inferences: int, ours: str, papers: str
+) -> None:
+    *_, of_ours, of_papers = markdown(two_cases(inferences), table).splitlines()
+    assert of_ours.startswith("Ours: 2 cases of 3 slices;") and ours in of_ours
+    assert of_papers.startswith("The paper's: ") and papers in of_papers
+
+
+@pytest.mark.parametrize("table", ["3 window", "3 whole", "4", "5", "6"])
+def test_the_papers_costs_agree_with_their_units(table: str) -> None:
+    inferences = 1 if table == "3 whole" else 16
+    for row in TABLES[table]:
+        assert row.all_cases is not None and row.per_case is not None
+        assert row.per_slice is not None and row.per_inference is not None
+        assert row.all_cases == pytest.approx(66 * row.per_case, rel=1e-4), row.method
+        assert row.per_case == pytest.approx(155 * row.per_slice, abs=155 * 0.006), row.method
+        assert row.per_slice == pytest.approx(inferences * row.per_inference, abs=inferences * 0.006), row.method
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]

@@ -152,6 +152,13 @@ def test_channels_that_do_not_fit_the_neighbours_are_named(tmp_path: Path) -> No
         BankRun(config_of(tmp_path, candidates=(small, replace(large, neighbours_mm=(-1.0, 1.0)))), CPU)
 
 
+def test_classes_that_do_not_fit_the_cases_are_named(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    four = CandidateConfig("S", "unet2d", {"in_channels": 2, "base": 4})
+    with pytest.raises(TrainingError, match=r"S has out_channels 4, but the cases have 3 classes.* out_channels 3"):
+        BankRun(config_of(tmp_path, candidates=(four,)), CPU)
+
+
 def test_a_network_that_sees_more_starts_as_it_was(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     before = build_network("unet2d", {"in_channels": 2, "out_channels": 3, "base": 6}).eval()
@@ -192,8 +199,93 @@ def test_a_candidate_that_cannot_start_as_another_says_why(tmp_path: Path) -> No
 def test_a_checkpoint_of_another_bank_is_refused(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     BankRun(config_of(tmp_path), CPU).save()
-    with pytest.raises(TrainingError, match="remove the checkpoint"):
+    with pytest.raises(TrainingError, match="of another run: candidates changed"):
         BankRun(config_of(tmp_path, candidates=config_of(tmp_path).candidates[:1]), CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimiser": OptimiserConfig(1e-3)}, r"optimiser\.learning_rate changed \(.* was 0\.01 and is 0\.001 now\)"),
+        ({"steps": 7}, r"steps changed \(steps was 6 and is 7 now\)"),
+        ({"started_from": "glioma 0123"}, r"--from changed \(--from was None and is glioma 0123 now\)"),
+        ({"batch": 5, "seed": 2}, "batch, seed changed"),
+    ],
+)
+def test_a_checkpoint_of_another_configuration_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    tiny_cache(tmp_path)
+    BankRun(config_of(tmp_path), CPU).save()
+    with pytest.raises(TrainingError, match=f"{message}.*name another output folder, or remove the checkpoint"):
+        BankRun(config_of(tmp_path, **change), CPU)
+
+
+def test_a_checkpoint_of_other_cases_is_refused(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    BankRun(config_of(tmp_path), CPU).save()
+    with pytest.raises(TrainingError, match=r"data\.cases changed"):
+        BankRun(config_of(tmp_path, data=DataConfig(tmp_path / "cache", tmp_path / "cases.csv")), CPU)
+
+
+def test_a_run_goes_on_elsewhere_and_with_other_habits(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    run = BankRun(config_of(tmp_path), CPU)
+    run.advance()
+    run.save()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (tmp_path / "cache").rename(tmp_path / "there")
+    data = DataConfig(tmp_path / "there", tmp_path / "cases.csv", (1, 0))
+    other = config_of(tmp_path, output=tmp_path / "moved", data=data, log_every=5, checkpoint_every=4)
+    assert BankRun(other, CPU).step == 1
+
+
+def test_checkpoints_of_earlier_versions_are_taken(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    run = BankRun(config_of(tmp_path), CPU)
+    run.advance()
+    run.save()
+    path = tmp_path / "run" / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    torch.save({key: content[key] for key in ("step", "learners")}, path)
+    assert BankRun(config_of(tmp_path, seed=9), CPU).step == 1
+
+
+def test_a_finished_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_cache(tmp_path)
+    BankRun(config_of(tmp_path), CPU).train()
+    assert "already finished" not in capsys.readouterr().err
+    BankRun(config_of(tmp_path), CPU).train()
+    assert "run: already finished, all 6 steps" in capsys.readouterr().err
+
+
+def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(tmp_path: Path) -> None:
+    tiny_cache(tmp_path)
+    changes: dict[str, object] = {"steps": 8, "checkpoint_every": 3, "detachment": Detachment(("S",), 0.5)}
+    logs = []
+    for output, stops in (("unbroken", ()), ("broken", (5, 7))):
+        for stop in stops:
+            _train_until(BankRun(config_of(tmp_path, output=tmp_path / output, **changes), CPU), stop)
+        BankRun(config_of(tmp_path, output=tmp_path / output, **changes), CPU).train()
+        with (tmp_path / output / "log.csv").open(newline="", encoding="utf-8") as file:
+            logs.append([{**row, "seconds": "", "left_seconds": ""} for row in csv.DictReader(file)])
+    assert logs[0] == logs[1]
+    assert [row["step"] for row in logs[0]] == ["2", "4", "6", "8"]
+    assert [bool(row["loss_S"]) for row in logs[0]] == [True, True, False, False]
+
+
+def _train_until(run: BankRun, stop: int) -> None:
+    """Train, and break off, as if killed, after step `stop`."""
+    original = run.advance
+
+    def advance() -> dict[str, float]:
+        if run.step == stop:
+            raise KeyboardInterrupt
+        return original()
+
+    run.advance = advance  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

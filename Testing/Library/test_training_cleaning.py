@@ -29,7 +29,8 @@ from DynamicSegLib.training.cleaning_choice import (
     try_thresholds,
     value,
 )
-from DynamicSegLib.training.config import CandidateConfig, FoldsConfig, read_config
+from DynamicSegLib.training.config import CandidateConfig, FoldsConfig
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.export import export_bank, read_bank
 from DynamicSegLib.training.folds import CrossValidation
 from DynamicSegLib.training.found_labels import CleanedLabels, FoundLabels

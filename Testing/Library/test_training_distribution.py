@@ -66,3 +66,12 @@ def test_two_processes_learn_the_same_weights_from_different_batches(tmp_path: P
         # Batch norm's statistics are each process's own; weights are shared.
         if "running" not in name:
             torch.testing.assert_close(value, second[name])
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("cuda:0") == torch.device("cuda", 0)
+    with pytest.raises(TrainingError, match=r"Device 'cuda:1': torch finds 1 CUDA GPUs here"):
+        choose_device("cuda:1")
+    with pytest.raises(TrainingError, match=r"Device 'foo' is unknown: expected auto, cpu, cuda or cuda:N"):
+        choose_device("foo")

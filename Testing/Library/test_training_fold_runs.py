@@ -13,7 +13,8 @@ from DynamicSegLib.networks.slimmable import FULL
 from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.networks.slimmable_unet import slimmable_unet2d
 from DynamicSegLib.training import precisions
-from DynamicSegLib.training.config import CandidateConfig, FoldsConfig, read_config
+from DynamicSegLib.training.config import CandidateConfig, FoldsConfig
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.export import export_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, start_of_fold
 from DynamicSegLib.training.folds import CrossValidation
@@ -129,6 +130,20 @@ def test_a_package_that_the_bundle_needs_is_missed_before_anything_is_trained(
     write(bundle, {**yaml.safe_load(bundle.read_text(encoding="utf-8")), "judge_precisions": True})
     monkeypatch.setattr(precisions, "find_spec", lambda name: None)
     with pytest.raises(TrainingError, match=r"openvino, .* is not installed"):
+        if method == "v2":
+            V2Folds(read_config(path, V2FoldsConfig), CPU, lambda text: None).run()
+        else:
+            cross_validate_mutual(read_config(path, MutualFoldsConfig), CPU, lambda text: None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["v2", "mutual"])
+def test_another_alpha_of_the_bundle_is_refused_before_anything_is_trained(tmp_path: Path, method: str) -> None:
+    module = {"v2": test_training_v2_folds, "mutual": test_training_mutual_folds}[method]
+    path = Path(module.write_configs(tmp_path))
+    bundle = tmp_path / "bundle.yaml"
+    write(bundle, {**yaml.safe_load(bundle.read_text(encoding="utf-8")), "alpha": 0.5})
+    with pytest.raises(TrainingError, match=r"alpha is 0\.001 .* and 0\.5 in that of the bundle"):
         if method == "v2":
             V2Folds(read_config(path, V2FoldsConfig), CPU, lambda text: None).run()
         else:

@@ -15,8 +15,9 @@ from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.evaluation.choices import Softmax
 from DynamicSegLib.training import bank_run, decision_run, paper_tables, validation
-from DynamicSegLib.training.config import FoldsConfig, read_config
-from DynamicSegLib.training.folds import CrossValidation, Variant, cross_validate
+from DynamicSegLib.training.config import FoldsConfig
+from DynamicSegLib.training.config_reading import read_config
+from DynamicSegLib.training.folds import CrossValidation, cross_validate
 from DynamicSegLib.training.layouts import LAYOUTS
 from DynamicSegLib.weights import load_weights
 from Testing.Library.training_cases import tiny_cache
@@ -97,6 +98,9 @@ def test_the_command_goes_from_a_cache_to_a_bundle_and_does_not_repeat_itself(
     assert bundle.curve and set(bundle.curve[-1].measured) == {"WT", "TC"}
     assert bundle.card.startswith("# Squares\n")
     assert "case0" in bundle.card and "Research only" in bundle.card
+    assert "- S, L: 4 steps, seed 1, ended on " in bundle.card
+    assert "learned from 3 cases: case0, case1, case2." in bundle.card
+    assert "each was judged by networks trained in the same way without it" in bundle.card
     if openvino_models.is_installed():
         assert set(bundle.dice_lost) == ({"bf16"} if openvino_models.has_bf16() else set())
         assert "| L, fp32 |" in bundle.card
@@ -123,7 +127,7 @@ def test_a_case_is_never_judged_by_networks_that_saw_it(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(bank_run.BankRun, "train", note)
     run = CrossValidation(read_config(write_configs(tmp_path), FoldsConfig), CPU, lambda text: None)
-    _, results = run.validate(Variant())
+    _, results = run.validate(run.variant)
     assert sorted(result.case for result in results) == ["case0", "case1", "case2"]
     assert seen == {f"fold{k}": {f"case{i}" for i in range(3) if i != k} for k in range(3)}
 
@@ -198,14 +202,46 @@ def test_a_candidate_trained_alone_starts_as_an_earlier_one_of_its_fold(
     assert second.name == "L"
 
 
-def test_the_papers_tables_are_printed_with_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper_tables, "BACKBONES", ("shufflenetv2-m",))
-    monkeypatch.setattr(paper_tables, "ALPHAS", (0.01,))
-    monkeypatch.setattr(paper_tables, "METRICS", ())
-    text = paper_tables.paper_tables(read_config(write_configs(tmp_path), FoldsConfig), CPU, lambda text: None)
-    for number in (1, 3, 4, 5, 6, 8):
-        assert f"## Table {number}" in text
-    assert "| *paper:* individual training |" in text
+def test_decision_networks_are_trained_and_judged_as_their_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"alpha": 0.01, "softmax": "both", "backbone": "ghostnet-0.5x"}
+    config = read_config(write_configs(tmp_path, alpha=0.01, backbone="ghostnet-0.5x"), FoldsConfig, ["held_out=[0]"])
+    content = yaml.safe_load(config.decision.read_text(encoding="utf-8"))
+    write(config.decision, {**content, **wanted})
+    trained = []
+    original = decision_run.DecisionRun.train
+
+    def note(run: decision_run.DecisionRun) -> object:
+        trained.append({"alpha": run.config.alpha, "softmax": run.config.softmax, "backbone": run.config.backbone})
+        return original(run)
+
+    monkeypatch.setattr(decision_run.DecisionRun, "train", note)
+    run = CrossValidation(config, CPU, lambda text: None)
+    bundle = run.bundle()
+    assert trained == [wanted] * 2
+    assert bundle.router is not None and (bundle.router.network, bundle.alpha) == ("ghostnet-0.5x", 0.01)
+    assert "dynamic, alpha 0.01" in run.validate(run.variant)[1][0].plans
+
+
+def test_a_finished_decision_network_of_another_choice_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    config = read_config(write_configs(tmp_path), FoldsConfig)
+    run = CrossValidation(config, CPU, lambda text: None)
+    run.decide(0, run.variant)
+    run.decide(0, run.variant)
+    with pytest.raises(TrainingError, match=r"learned with alpha 0.001, softmax cost, .* where alpha 0.5, .* expected"):
+        run.decide(0, replace(run.variant, alpha=0.5))
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 0.5), ("backbone", "ghostnet-0.5x")])
+def test_a_bundle_of_another_alpha_or_backbone_than_its_decision_networks_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    config = read_config(write_configs(tmp_path, **{name: value}), FoldsConfig)
+    with pytest.raises(
+        TrainingError, match=rf"{name} is .* of the decision network, and {value} in that of the bundle"
+    ):
+        CrossValidation(config, CPU, lambda text: None)
 
 
 def test_tables_that_are_asked_for_are_printed_alone(

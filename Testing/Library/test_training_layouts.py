@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from DynamicSegLib.errors import TrainingError
-from DynamicSegLib.training.layouts import brats, brats_2023, decathlon, lits, patient_of, table
+from DynamicSegLib.training.layouts import brats, brats_2023, decathlon, left_out, lits, patient_of, table
 
 GLIOMA = ("flair", "t1ce", "t1", "t2")
 
@@ -92,3 +92,28 @@ def test_a_table_without_a_modality_is_refused(tmp_path: Path) -> None:
 def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="expected folders with"):
         brats(tmp_path, GLIOMA)
+
+
+def test_folders_whose_label_file_is_not_recognised_are_told(tmp_path: Path) -> None:
+    for name, label in (("one", "one_seg"), ("BraTS20_Training_355", "W39_1998.09.19_Segm")):
+        touch(*(tmp_path / name / f"{what}.nii.gz" for what in (f"{name}_flair", label)))
+    cases = brats(tmp_path, GLIOMA)
+    assert [case.name for case in cases] == ["one"]
+    assert left_out(tmp_path, cases) == [tmp_path / "BraTS20_Training_355"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"case,ct,label\na,x.nii\n", "Row 1 of the table .* more or fewer values"),
+        (b"case,ct,label\na,x.nii,x.nii,x.nii\n", "Row 1 of the table .* more or fewer values"),
+        (b"case,ct,label\na,,x.nii\n", "Row 1 of the table .* has no ct"),
+        (b"case,ct,label,fold\na,x.nii,x.nii,first\n", "Case a of .* has fold 'first': expected a whole number"),
+        (b"\xff\xfec\x00", "cannot be read as CSV in UTF-8"),
+    ],
+)
+def test_a_table_that_is_none_is_one_clear_error(tmp_path: Path, content: bytes, message: str) -> None:
+    touch(tmp_path / "x.nii")
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(TrainingError, match=message):
+        table(tmp_path / "list.csv", ("ct",))

@@ -6,9 +6,11 @@ import pytest
 
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.slimmable import Configuration
-from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, read_config
+from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.mutual_config import (
     Decay,
+    DistillationConfig,
     MutualConfig,
     MutualFoldsConfig,
     MutualOptimiserConfig,
@@ -121,3 +123,23 @@ def test_a_width_alone_is_three_overrides() -> None:
     config = read_config(CONFIGS / "gpu-mutual.yaml", MutualConfig, overrides)
 
     assert (config.width, config.students, config.exported) == (0.5, None, (Configuration(0.5),))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 0}, "batch 0: expected 1 or more"),
+        ({"recalibration_slices": 0}, "recalibration_slices 0: expected 1 or more"),
+        ({"dropout": 1.5}, r"dropout 1\.5: expected 0 to 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        _config(**change)
+
+
+def test_weights_and_rates_that_cannot_be_are_refused() -> None:
+    with pytest.raises(TrainingError, match=r"momentum 2: expected 0 to 1"):
+        MutualOptimiserConfig(momentum=2)
+    with pytest.raises(TrainingError, match=r"kl -1: expected 0 or more"):
+        DistillationConfig(kl=-1)

@@ -14,7 +14,7 @@ from DynamicSegLib.bundles import load_bundle
 from DynamicSegLib.methods import mutualnet
 from DynamicSegLib.methods.registry import method_of
 from DynamicSegLib.training import decision_run, mutual_run, mutual_stages
-from DynamicSegLib.training.config import read_config
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.export import read_bank
 from DynamicSegLib.training.mutual_config import MutualFoldsConfig
 from DynamicSegLib.training.mutual_folds import MutualFolds
@@ -90,6 +90,7 @@ def test_one_command_goes_from_a_cache_to_a_bundle_with_one_file_for_all_candida
     assert all(row.milliseconds is not None and row.milliseconds > 0 for row in rows)
     assert set(bundle.bank.options[1:]) <= {row.name for row in rows}
     assert bundle.curve
+    assert "learned from 3 cases: case0, case1, case2." in bundle.card
 
 
 def test_mutual_learning_is_compared_with_separate_training_and_with_narrowing(finished: Path) -> None:

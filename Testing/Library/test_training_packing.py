@@ -1,5 +1,7 @@
 """From scans to the slice cache."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,21 @@ TASK = Task(
     (Label(10, "outer", (255, 0, 0)), Label(20, "inner", (0, 255, 0))),
     {"whole": (10, 20)},
 )
+
+
+SCRIPTED = "case,a,b,label\none,one_a.nii.gz,one_b.nii.gz,one_label.nii.gz\n"
+
+
+def one_case(folder: Path, change: Callable[[np.ndarray], np.ndarray] = np.asarray) -> list[LabelledCase]:
+    """The scans of one case whose labels went through `change`."""
+    write_scans(folder, "one", 0)
+    path = str(folder / "one_label.nii.gz")
+    before = sitk.ReadImage(path)
+    after = sitk.GetImageFromArray(change(sitk.GetArrayFromImage(before)))
+    after.CopyInformation(before)
+    sitk.WriteImage(after, path)
+    (folder / "list.csv").write_text(SCRIPTED, encoding="utf-8")
+    return table(folder / "list.csv", ("a", "b"))
 
 
 def write_scans(folder: Path, case: str, seed: int) -> np.ndarray:
@@ -47,9 +64,75 @@ def test_scans_become_cases_in_the_order_of_the_library(tmp_path: Path) -> None:
     assert [case.record for case in again] == [case.record for case in packed]
 
 
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        (lambda labels: np.where(labels == 10, np.int16(266), labels), "266"),
+        (lambda labels: np.where(labels == 10, np.int16(-1), labels), "-1"),
+        (lambda labels: labels + np.float32(0.4) * (labels > 0), "10.4"),
+    ],
+)
+def test_values_that_are_no_labels_are_refused_as_they_are(
+    tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], value: str
+) -> None:
+    with pytest.raises(TrainingError, match=rf"Case one cannot be packed.*holds the value {value}, which is no label"):
+        pack_cases(one_case(tmp_path, change), TASK, tmp_path / "cache", folds=1)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_labels_on_another_grid_than_the_volumes_are_refused(tmp_path: Path) -> None:
+    cases = one_case(tmp_path)
+    label = sitk.ReadImage(str(cases[0].label))
+    label.SetOrigin((5000.0, 0.0, 0.0))
+    sitk.WriteImage(label, str(cases[0].label))
+    with pytest.raises(TrainingError, match=r"origin \(5000, 0, 0\).* lies on another grid than the volumes"):
+        pack_cases(cases, TASK, tmp_path / "cache", folds=1)
+
+
+def test_millilitres_are_reported_and_a_case_without_tumour_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    (packed,) = pack_cases(one_case(tmp_path), TASK, tmp_path / "cache", 1, said.append)
+    voxels = int((packed.classes() > 0).sum())
+    pack_cases(one_case(tmp_path, np.zeros_like), TASK, tmp_path / "empty", 1, said.append)
+    assert said == [
+        f"1/1 one: 6 slices, {voxels / 1000:.1f} ml labelled",
+        "1/1 one: 6 slices, no tumour (nothing is labelled)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["../../out", "a/b", "a\\b", "..", ""])
+def test_a_case_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TrainingError, match="cannot be that of a folder"):
+        pack_cases([case_of(name, "p")], TASK, tmp_path / "cache", folds=1)
+
+
+def test_cases_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    first, second = (replace(case_of("x1", "p"), label=Path(grade) / "x1_seg.nii.gz") for grade in ("HGG", "LGG"))
+    with pytest.raises(TrainingError, match=r"Two cases are called 'x1' \(HGG.x1_seg.* and LGG.x1_seg"):
+        pack_cases([first, second], TASK, tmp_path / "cache", folds=1)
+
+
+def test_a_cache_of_another_task_is_refused(tmp_path: Path) -> None:
+    cases = one_case(tmp_path)
+    pack_cases(cases, TASK, tmp_path / "cache", folds=1)
+    other = replace(TASK, name="others", labels=tuple(replace(each, value=each.value + 1) for each in TASK.labels))
+    with pytest.raises(TrainingError, match=r"holds one for another task .*labels \(10, 20\).* than 'others'"):
+        pack_cases(cases, other, tmp_path / "cache", folds=1)
+
+
+def test_a_missing_volume_is_told_without_the_advice_of_other_commands(tmp_path: Path) -> None:
+    write_scans(tmp_path, "one", 0)
+    (tmp_path / "one_b.nii.gz").unlink()
+    case = LabelledCase("one", "one", tmp_path, tmp_path / "one_label.nii.gz")
+    with pytest.raises(TrainingError, match=r"b not found in .* list them \(--layout table\)\.$"):
+        pack_cases([case], TASK, tmp_path / "cache", folds=1)
+
+
 def test_an_unknown_label_value_is_named() -> None:
-    with pytest.raises(TrainingError, match="label 3, which task 'glioma'"):
+    with pytest.raises(TrainingError, match=r"label 3, which task 'glioma' .*--layout brats2023"):
         GLIOMA.class_indices(np.array([0, 3], np.uint8), "case")
+    with pytest.raises(TrainingError, match=r"label 5, which task 'glioma' .*relabel the volume"):
+        GLIOMA.class_indices(np.array([0, 5], np.uint8), "case")
 
 
 def test_label_values_of_another_data_set_are_translated() -> None:
@@ -72,9 +155,12 @@ def test_folds_of_the_data_set_are_kept() -> None:
     assert assign_folds([case_of("a", "a", 4), case_of("b", "b", 2)], [1, 1], 5) == [4, 2]
 
 
-def test_too_few_patients_for_the_folds_are_refused() -> None:
-    with pytest.raises(TrainingError, match="1 patients cannot fill 5 folds"):
-        assign_folds([case_of("a", "p"), case_of("b", "p")], [1, 1], 5)
+@pytest.mark.parametrize(("folds", "message"), [(5, "1 patients cannot fill 5 folds"), (0, "0 folds: expected 1")])
+def test_folds_that_would_stay_empty_are_refused_before_anything_is_packed(
+    tmp_path: Path, folds: int, message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        pack_cases([case_of("a", "p"), case_of("b", "p")], TASK, tmp_path / "cache", folds)
 
 
 def test_a_task_is_read_from_yaml(tmp_path: Path) -> None:

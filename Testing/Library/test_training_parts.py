@@ -35,6 +35,7 @@ def test_a_case_larger_than_a_part_is_named(tmp_path: Path) -> None:
     tiny_cache(tmp_path, 1)
     with pytest.raises(TrainingError, match="Case case0 takes"):
         split_cache(tmp_path / "cache", tmp_path / "parts", limit_mib=0.0001)
+    assert not list((tmp_path / "parts").iterdir())
 
 
 def test_a_folder_without_parts_is_named(tmp_path: Path) -> None:

@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from DynamicSegLib.bundle import Bundle, RouterSpec
 from DynamicSegLib.errors import TrainingError
+from DynamicSegLib.methods.med_danet_v2 import METHOD
 from DynamicSegLib.networks.decision import DecisionOutput
 from DynamicSegLib.networks.unet import UNet2D
-from DynamicSegLib.training.config import DataConfig, OptimiserConfig, read_config
+from DynamicSegLib.training import v2_run
+from DynamicSegLib.training.config import DataConfig, OptimiserConfig
+from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.export import read_bank
 from DynamicSegLib.training.task import GLIOMA
 from DynamicSegLib.training.v2_bits import settled
 from DynamicSegLib.training.v2_config import V2Config
 from DynamicSegLib.training.v2_model import Options, Prices, V2Loss, foreground_centre, mix, slice_dice
-from DynamicSegLib.training.v2_run import V2Run, export_v2
+from DynamicSegLib.training.v2_run import V2Run, base_state, export_v2
 from DynamicSegLib.weights import load_weights
 from Testing.Library.training_cases import tiny_cache
 
@@ -182,6 +186,48 @@ def test_a_run_may_start_from_the_plain_base_network(tmp_path: Path) -> None:
     torch.testing.assert_close(found, base.eval()(x))
 
 
+def bundle_of(run: V2Run, folder: Path, **changes: object) -> Bundle:
+    """What a run leaves behind, as a bundle."""
+    config = replace(run.config, output=folder / "exported", **changes)  # type: ignore[arg-type]
+    export_v2(config, run, run.model.state_dict())
+    router = RouterSpec("shufflenetv2-m", {}, config.output / "router.safetensors")
+    return Bundle("v2", METHOD, GLIOMA.input, (), read_bank(config.output), router)
+
+
+def test_a_run_may_start_from_all_networks_of_a_bundle_of_its_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_cache(tmp_path)
+    first = V2Run(config_of(tmp_path, output=tmp_path / "first"), CPU)
+    bundle = bundle_of(first, tmp_path)
+    monkeypatch.setattr(v2_run, "load_bundle", lambda name: bundle)
+    config = config_of(tmp_path, seed=2)
+    started = V2Run(config, CPU, base_state("v2", config)).model.state_dict()
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(started[name], value), name
+
+
+def test_a_run_starts_from_a_bundle_as_far_as_it_has_the_same_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_cache(tmp_path)
+    first = V2Run(config_of(tmp_path, output=tmp_path / "first"), CPU)
+    monkeypatch.setattr(v2_run, "settled", lambda spaces, *_: tuple((8,) for _ in spaces))
+    bundle = bundle_of(first, tmp_path, fix_bits=0.9)
+    monkeypatch.setattr(v2_run, "load_bundle", lambda name: bundle)
+    config = config_of(tmp_path, seed=2, crops=(8, 16), neighbours_mm=NEIGHBOURS)
+    fresh = V2Run(config, CPU).model.state_dict()
+    started, given = V2Run(config, CPU, base_state("v2", config)).model.state_dict(), first.model.state_dict()
+    selectors = [name for name in fresh if ".selectors." in name]
+    assert selectors and all(torch.equal(started[name], fresh[name]) for name in selectors), "they were taken out"
+    stems = [name for name in given if started[name].ndim == 4 and started[name].shape[1] == 6]
+    assert len(stems) == 2 and all(torch.equal(started[name][:, :2], given[name]) for name in stems)
+    alike = [name for name in given if name not in selectors and started[name].shape == given[name].shape]
+    assert any(name.startswith("policy.") for name in alike)
+    assert any(name.startswith("network.position.") for name in alike)
+    assert all(torch.equal(started[name], given[name]) for name in alike)
+
+
 def test_a_base_network_that_sees_more_or_less_gives_what_both_see(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     x = torch.randn(1, 6, 24, 24)
@@ -234,7 +280,7 @@ def test_crops_as_large_as_the_training_size_are_refused(tmp_path: Path) -> None
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     tiny_cache(tmp_path)
     V2Run(config_of(tmp_path), CPU).save()
-    with pytest.raises(TrainingError, match="remove the checkpoint"):
+    with pytest.raises(TrainingError, match="is of another run"):
         V2Run(config_of(tmp_path, spatial=False), CPU)
 
 

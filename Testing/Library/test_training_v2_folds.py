@@ -11,10 +11,13 @@ from DynamicSegLib.cost import count
 from DynamicSegLib.methods.med_danet_v2 import METHOD
 from DynamicSegLib.networks.unet import UNet2D
 from DynamicSegLib.training import v2_run
-from DynamicSegLib.training.config import read_config
+from DynamicSegLib.training.config import BundleConfig, DecisionConfig
+from DynamicSegLib.training.config_reading import read_config
+from DynamicSegLib.training.fold_runs import require_alike
 from DynamicSegLib.training.v2_config import V2Config, V2FoldsConfig
 from DynamicSegLib.training.v2_folds import V2Folds
 from DynamicSegLib.training.v2_judging import CaseFigures, table_markdown
+from DynamicSegLib.weights import Storage, load_weights, save_weights
 from Testing.Library.test_training_folds import TASK, write
 from Testing.Library.training_cases import tiny_cache
 
@@ -64,6 +67,7 @@ def test_folds_give_the_papers_table_and_a_bundle_and_are_not_run_twice(
     bundle = load_bundle(tmp_path / "bundles" / "squares-v2")
     assert (bundle.method, bundle.bank.options) == (METHOD, ("skip", "crop16", "whole"))
     assert bundle.router is not None
+    assert "learned from 2 cases: case0, case1." in bundle.card
     assert (tmp_path / "bundles" / "squares-v2-calibration.png").read_bytes().startswith(b"\x89PNG")
     trained, kept = (tmp_path / "run" / "all" / each for each in ("bank", "decision-final"))
     assert (trained / "router.safetensors").read_bytes() == (kept / "router.safetensors").read_bytes()
@@ -73,6 +77,16 @@ def test_folds_give_the_papers_table_and_a_bundle_and_are_not_run_twice(
     # All but the milliseconds.
     assert [row.rpartition(" | ")[0] for row in again.splitlines()] == [
         row.rpartition(" | ")[0] for row in table.splitlines()
+    ]
+
+    said: list[str] = []
+    router = tmp_path / "run" / "fold0" / "bank" / "router.safetensors"
+    weights = load_weights(router)
+    save_weights(router, {**weights, "quality.bias": weights["quality.bias"] + 1}, Storage.FLOAT32)
+    V2Folds(config, CPU, said.append).figures("S+Q")
+    assert [text.rpartition("/")[2] for text in said] == [
+        "case0.json: not of these networks and settings, measured again",
+        "S+Q case0: validated",
     ]
 
 
@@ -110,5 +124,9 @@ def test_the_shipped_configuration_names_files_that_are_there() -> None:
     config = read_config(CONFIGS / "gpu-v2-folds.yaml", V2FoldsConfig)
     for path in (config.v2, config.decision, config.bundle):
         assert (CONFIGS.parents[2] / path).is_file()
+    for name in ("gpu-v2-folds", "small-v2-folds"):
+        files = read_config(CONFIGS / f"{name}.yaml", V2FoldsConfig)
+        decision = read_config(CONFIGS.parents[2] / files.decision, DecisionConfig)
+        require_alike(decision, read_config(CONFIGS.parents[2] / files.bundle, BundleConfig))
     assert yaml.safe_load((CONFIGS / "v2-bundle.yaml").read_text(encoding="utf-8"))["method"] == METHOD
     assert read_config(CONFIGS / "gpu-v2.yaml", V2Config).data.resident
