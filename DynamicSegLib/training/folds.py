@@ -30,7 +30,6 @@ from DynamicSegLib.training.config import (
 )
 from DynamicSegLib.training.config_reading import read_config
 from DynamicSegLib.training.decision_run import DecisionRun
-from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import (
     BANK_FILE,
     ROUTER_FILE,
@@ -259,6 +258,5 @@ class CrossValidation:
 
 def cross_validate(config: FoldsConfig, device: torch.device, report: Callable[[str], None]) -> Bundle:
     """Everything: banks, cross-fitted overlaps, decision networks, validation, final networks, bundle."""
-    require_one_process("A cross-validation")
     require_precisions(read_config(config.bundle, BundleConfig))
     return CrossValidation(config, device, report).bundle()

@@ -23,7 +23,6 @@ from DynamicSegLib.query_table import QueryRow, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, FoldsConfig
 from DynamicSegLib.training.config_reading import read_config
-from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, record_run, recorded_run
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, require_alike, start_of_fold
 from DynamicSegLib.training.folds import cross_validate
@@ -149,6 +148,5 @@ class MutualFolds:
 
 def cross_validate_mutual(config: MutualFoldsConfig, device: torch.device, report: Report) -> Bundle:
     """Everything: slimmable networks, query table, comparison, decision networks, bundle."""
-    require_one_process("The cross-validation")
     require_precisions(read_config(config.bundle, BundleConfig))
     return MutualFolds(config, device, report).bundle()

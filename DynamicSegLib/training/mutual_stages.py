@@ -16,7 +16,7 @@ from DynamicSegLib.networks.slimmable_network import shared_from_plain
 from DynamicSegLib.query_table import QueryRow, from_plain, pareto_front, spread, to_plain
 from DynamicSegLib.training.cache import open_cases
 from DynamicSegLib.training.config import DataConfig
-from DynamicSegLib.training.distribution import join_processes, require_one_process
+from DynamicSegLib.training.distribution import join_processes
 from DynamicSegLib.training.export import RunRecord, read_bank, record_run
 from DynamicSegLib.training.fold_runs import plain_weights
 from DynamicSegLib.training.mutual_config import MutualConfig, QueryTableConfig
@@ -60,7 +60,6 @@ def make_query_table(
     What was measured before is kept: Dice case by case, milliseconds as `table.json` has them. Remove that file to
     measure times again, on a computer that does nothing else.
     """
-    require_one_process("The query table")
     task = read_task(config.task)
     structures, cleaning = class_structures(task), task.class_cleaning(config.cleaning)
     scores, present = [], []

@@ -12,12 +12,12 @@ from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.networks.dynamic import DynamicNetwork
 from DynamicSegLib.networks.registry import build_network
-from DynamicSegLib.training.export import BANK_FILE, read_bank
+from DynamicSegLib.training.export import BANK_FILE, ROUTER_FILE, read_bank
 from DynamicSegLib.training.run import Learner, TrainingRun, adam
 from DynamicSegLib.training.schedule import Schedule
 from DynamicSegLib.training.v2_config import PositionConfig
 from DynamicSegLib.training.v2_model import foreground_centre, guidance_loss
-from DynamicSegLib.training.v2_run import ROUTER_FILE, WEIGHTS_FILE
+from DynamicSegLib.training.v2_run import WEIGHTS_FILE
 from DynamicSegLib.weights import Storage, load_weights, save_weights
 
 _PREFIX = "position."

@@ -26,7 +26,7 @@ from DynamicSegLib.training.card import Runs
 from DynamicSegLib.training.cleaning_choice import CleaningTrial, try_on_cases
 from DynamicSegLib.training.config import BankConfig, BundleConfig, DataConfig, DecisionConfig
 from DynamicSegLib.training.decision_run import DecisionRun
-from DynamicSegLib.training.distribution import join_processes, require_one_process
+from DynamicSegLib.training.distribution import join_processes
 from DynamicSegLib.training.export import RunRecord, export_bank, export_decision, read_bank, recorded_run
 from DynamicSegLib.training.measuring import digest_of, keep_measured, measure_cases
 from DynamicSegLib.training.precisions import (
@@ -60,7 +60,6 @@ def train_decision(
     config: DecisionConfig, device: torch.device, bundle: str | None = None, report: Report = lambda text: None
 ) -> None:
     """Measure what the bank achieves where that is not known yet, train the decision network, leave its weights."""
-    require_one_process("The decision network's training")
     bank = read_bank(*config.banks)
     initial = None if bundle is None else _router_state(bundle, bank)
     _warn_of_seen(config, report)

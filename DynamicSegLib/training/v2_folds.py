@@ -24,7 +24,6 @@ from DynamicSegLib.methods.med_danet_v2 import METHOD
 from DynamicSegLib.training.cache import CachedCase, open_case
 from DynamicSegLib.training.config import BundleConfig, DataConfig, DecisionConfig, FoldsConfig
 from DynamicSegLib.training.config_reading import read_config
-from DynamicSegLib.training.distribution import require_one_process
 from DynamicSegLib.training.export import BANK_FILE, ROUTER_FILE, described, read_bank
 from DynamicSegLib.training.fold_runs import Folds, fold_folder, require_alike, start_of_fold
 from DynamicSegLib.training.folds import CrossValidation, cross_validate
@@ -47,7 +46,6 @@ class V2Folds:
     """All folds of one configuration; see the module's text."""
 
     def __init__(self, config: V2FoldsConfig, device: torch.device, report: Report) -> None:
-        require_one_process("A cross-validation")
         self.config, self.device, self.report = config, device, report
         self.v2 = read_config(config.v2, V2Config)
         self.position = None if config.position is None else read_config(config.position, PositionConfig)

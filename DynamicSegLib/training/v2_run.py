@@ -12,8 +12,7 @@ from DynamicSegLib.context import Context
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.methods.med_danet_v2 import METHOD, network_of
 from DynamicSegLib.training.distribution import Processes, join_processes
-from DynamicSegLib.training.export import ROUTER_FILE as ROUTER_FILE
-from DynamicSegLib.training.export import RunRecord, write_bank
+from DynamicSegLib.training.export import ROUTER_FILE, RunRecord, write_bank
 from DynamicSegLib.training.fold_runs import fitting_weights, plain_weights, refitted
 from DynamicSegLib.training.losses import require_classes
 from DynamicSegLib.training.run import Learner, TrainingRun, adam

@@ -8,11 +8,11 @@ import torch
 
 from DynamicSegLib.errors import TrainingError
 from DynamicSegLib.training.config import DataConfig, OptimiserConfig
-from DynamicSegLib.training.export import read_bank
+from DynamicSegLib.training.export import ROUTER_FILE, read_bank
 from DynamicSegLib.training.position_run import PositionRun, train_position
 from DynamicSegLib.training.v2_config import PositionConfig
 from DynamicSegLib.training.v2_model import guidance_loss
-from DynamicSegLib.training.v2_run import ROUTER_FILE, WEIGHTS_FILE, train_v2
+from DynamicSegLib.training.v2_run import WEIGHTS_FILE, train_v2
 from DynamicSegLib.weights import load_weights
 from Testing.Library.test_training_v2 import config_of
 from Testing.Library.training_cases import tiny_cache
