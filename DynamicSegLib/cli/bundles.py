@@ -7,15 +7,21 @@ from pathlib import Path
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = subparsers.add_parser("bundles", help="list, show and install bundles", description=__doc__)
+    parser = subparsers.add_parser(
+        "bundles",
+        help="list, show and install bundles",
+        description="Without an action: lists all bundles and checks them.",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
     parser.set_defaults(func=list_bundles)
-    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    actions = parser.add_subparsers(dest="action", metavar="[ACTION]")
     show = actions.add_parser("show", help="a bundle's facts and model card")
     show.add_argument("name", help="name or folder of a bundle")
+    # Not set where absent, so that it may stand before the action too.
+    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print bundle.json")
     show.set_defaults(func=show_bundle)
     install = actions.add_parser("install", help="install a bundle from a ZIP file or a folder")
-    install.add_argument("file", type=Path)
+    install.add_argument("file", type=Path, help="as it was downloaded, or a bundle's folder")
     install.add_argument("--replace", action="store_true", help="replace an installed bundle of the same name")
     install.set_defaults(func=install_file)
 

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     rows: tuple[QueryRow, ...] = ()
     if options.case is not None:
         points = start_run(read_study(options.case, bundle), bundle).curve()
-        title = f"{bundle.name}: predicted for {options.case.name}"
+        title = f"{bundle.name}: predicted for {options.case.resolve().name}"
     elif has_query_table(bundle):
         rows = query_table(bundle)
     if not points and not rows:

@@ -45,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     images = [read_volume(path) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-            raise InputError(f"{path} is no 3D label volume ({image.GetDimension()}D): give one.")
+            kind = f"{image.GetDimension()}D, {image.GetPixelIDTypeAsString()}"
+            raise InputError(f"{path} is no 3D label volume ({kind}): give one with one number a voxel.")
     if grid_difference_voxels(images[1], images[0]) >= SAME_GRID_VOXELS:
         raise InputError(
             f"{options.prediction} ({describe_grid(images[0])}) and {options.reference} ({describe_grid(images[1])}) "

@@ -36,7 +36,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--bundle", default="glioma", help="name or folder of a bundle (default: glioma)")
     spending = parser.add_mutually_exclusive_group()
-    spending.add_argument("--budget", help="300G multiply-accumulates, 40%% of the costliest everywhere, or 5s")
+    spending.add_argument(
+        "--budget", help="300G multiply-accumulates (K, M, G, T), 40%% of the costliest everywhere, or 5s"
+    )
     spending.add_argument("--alpha", type=float, help="weight of cost in the papers' rule (default: as trained)")
     parser.add_argument(
         "--per-volume",

@@ -373,3 +373,11 @@ def test_a_long_start_says_whether_what_was_compiled_is_kept(
     monkeypatch.setenv("DYNAMICSEG_CACHE", str(tmp_path / "file" / "cache"))
     report(summary, tmp_path)
     assert "compiled anew each time, as" in capsys.readouterr().out
+
+
+def test_json_of_a_bundle_may_be_asked_for_before_or_behind_the_action(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["bundles", "--json", "show", "tiny"], ["bundles", "show", "tiny", "--json"]):
+        assert main(arguments) == 0
+        assert json.loads(capsys.readouterr().out)["name"] == "tiny"
+    assert main(["bundles", "show", "tiny"]) == 0
+    assert capsys.readouterr().out.startswith("tiny  [")
