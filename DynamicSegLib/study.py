@@ -30,7 +30,7 @@ _SAMPLE = slice(None, None, 40)  # a few slices, compared before all are
 _EVERY = 8  # pixels
 _LARGEST_GAP = 0.1
 # Of a volume in plane; beyond them its spacing is in another unit, or wrong.
-_PLAUSIBLE_MM = (10.0, 2000.0)
+_PLAUSIBLE_MM = (10.0, 3000.0)
 
 
 @dataclass(frozen=True)
