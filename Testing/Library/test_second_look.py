@@ -17,6 +17,7 @@ from DynamicSegLib.methods.registry import start_run
 from DynamicSegLib.second_look import second_looks, with_second_looks
 from DynamicSegLib.study import Study, build_study
 from DynamicSegLib.training import config
+from DynamicSegLib.training.config_reading import read_config
 from Testing.tiny import SLICES, head_images, write_tiny_bundle
 
 COSTS = [0, 10, 30]
@@ -79,9 +80,9 @@ def test_slices_that_stay_skipped_take_nothing_of_what_is_left() -> None:
 
 def test_a_configuration_with_a_wrong_area_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     path = Path(config.__file__).parent / "configs" / "shipped-glioma-bundle.yaml"
-    assert config.read_config(path, config.BundleConfig).second_look_mm2 == 200
+    assert read_config(path, config.BundleConfig).second_look_mm2 == 200
     with pytest.raises(DynamicSegError, match="second_look_mm2 is -5"):
-        config.read_config(path, config.BundleConfig, ["second_look_mm2=-5"])
+        read_config(path, config.BundleConfig, ["second_look_mm2=-5"])
 
 
 def test_what_cannot_be_paid_stays_skipped_and_large_findings_come_first() -> None:
