@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from DynamicSegLib.errors import InputError
 from DynamicSegLib.files import require_utf8
@@ -90,6 +91,27 @@ def read_volume(source: Source) -> sitk.Image:
     if isinstance(source, DicomSeries) and image.HasMetaDataKey(_UNEVEN):
         _require_even_slices(source)
     return image
+
+
+def label_values(image: sitk.Image, source: object) -> NDArray[np.uint8]:
+    """The voxels `[slice, row, column]` of a label volume that was read from `source`.
+
+    Raises
+    ------
+    InputError: it is no 3D volume of one number a voxel, or holds a value that is no whole number from 0 to 255.
+    """
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        kind = f"{image.GetDimension()}D, {image.GetPixelIDTypeAsString()}"
+        raise InputError(f"{source} is no 3D label volume ({kind}): give one with one number a voxel.")
+    values = sitk.GetArrayFromImage(image)
+    with np.errstate(invalid="ignore"):
+        labels = values.astype(np.uint8)
+    wrong = values[values != labels]
+    if wrong.size:
+        raise InputError(
+            f"{source} holds the value {wrong[0]:g}, which is no label: expected whole numbers from 0 to 255."
+        )
+    return labels
 
 
 def _series_or_file(path: Path) -> DicomSeries | Path:

@@ -3,12 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    import SimpleITK as sitk
-    from numpy.typing import NDArray
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -39,20 +33,16 @@ def run(options: argparse.Namespace) -> int:
     from DynamicSegLib.evaluation.structures import Structures
     from DynamicSegLib.geometry import SAME_GRID_VOXELS, describe_grid, grid_difference_voxels
     from DynamicSegLib.methods.glioma import REGIONS
-    from DynamicSegLib.reading import read_volume
+    from DynamicSegLib.reading import label_values, read_volume
 
     paths = (options.prediction, options.reference)
     images = [read_volume(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-            kind = f"{image.GetDimension()}D, {image.GetPixelIDTypeAsString()}"
-            raise InputError(f"{path} is no 3D label volume ({kind}): give one with one number a voxel.")
+    prediction, reference = (label_values(image, path) for image, path in zip(images, paths, strict=True))
     if grid_difference_voxels(images[1], images[0]) >= SAME_GRID_VOXELS:
         raise InputError(
             f"{options.prediction} ({describe_grid(images[0])}) and {options.reference} ({describe_grid(images[1])}) "
             "lie on different grids: compare volumes of the same scan."
         )
-    prediction, reference = (_labels(image, path) for image, path in zip(images, paths, strict=True))
     values = sorted({int(value) for value in np.union1d(prediction, reference)} - {0})
     if options.bundle is not None:
         structures = Structures.of_values(load_bundle(options.bundle))
@@ -77,21 +67,3 @@ def run(options: argparse.Namespace) -> int:
     for name, score in scores.items():
         print(f"{name:<6} Dice {score.dice:.3f}   HD95 {score.hd95_mm:.1f} mm")
     return 0
-
-
-def _labels(image: "sitk.Image", path: Path) -> "NDArray[np.uint8]":
-    """The voxels of a label volume; InputError where they are no labels from 0 to 255."""
-    import numpy as np
-    import SimpleITK as sitk
-
-    from DynamicSegLib.errors import InputError
-
-    values = sitk.GetArrayFromImage(image)
-    with np.errstate(invalid="ignore"):
-        labels = values.astype(np.uint8)
-    wrong = values[values != labels]
-    if wrong.size:
-        raise InputError(
-            f"{path} holds the value {wrong[0]:g}, which is no label: expected whole numbers from 0 to 255."
-        )
-    return labels

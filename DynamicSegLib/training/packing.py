@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from DynamicSegLib.errors import InputError, TrainingError
 from DynamicSegLib.files import write_text_whole
 from DynamicSegLib.geometry import SAME_GRID_VOXELS, describe_grid, grid_difference_voxels
-from DynamicSegLib.reading import read_case, read_volume
+from DynamicSegLib.reading import label_values, read_case, read_volume
 from DynamicSegLib.study import build_study
 from DynamicSegLib.training.cache import CachedCase, open_case, write_case
 from DynamicSegLib.training.layouts import LabelledCase
@@ -142,20 +142,12 @@ def _pack(case: LabelledCase, task: Task, cache: Path) -> CachedCase:
 
 def _labels(label: sitk.Image, images: Iterable[sitk.Image], case: LabelledCase) -> sitk.Image:
     """The label volume; InputError where it is none, or lies on the grid of none of the case's volumes."""
-    if label.GetDimension() != 3 or label.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{case.label} is no 3D label volume ({label.GetDimension()}D): give one.")
+    label_values(label, case.label)
     if all(grid_difference_voxels(image, label) >= SAME_GRID_VOXELS for image in images):
         grids = dict.fromkeys(_grid(image) for image in images)
         raise InputError(
             f"{case.label} ({_grid(label)}) lies on another grid than the volumes ({'; '.join(grids)}): expected "
             "labels of the same scan; resample them to it."
-        )
-    values = sitk.GetArrayViewFromImage(label)
-    with np.errstate(invalid="ignore"):
-        wrong = values[values != values.astype(np.uint8)]
-    if wrong.size:
-        raise InputError(
-            f"{case.label} holds the value {wrong[0]:g}, which is no label: expected whole numbers from 0 to 255."
         )
     return label
 
