@@ -40,7 +40,7 @@ def require_whole(path: Path) -> None:
 
 
 def _promised_bytes(path: Path, packed: bool) -> int | None:
-    """Bytes of header and voxels as the header has them; None where it is no NIfTI header.
+    """Bytes of header and voxels as the header has them; None where it is none of NIfTI's that makes sense.
 
     Source: the headers of NIfTI-1 and NIfTI-2, fields `dim`, `bitpix` and `vox_offset`.
     """
@@ -55,6 +55,8 @@ def _promised_bytes(path: Path, packed: bool) -> int | None:
             continue
         axes, *sizes = struct.unpack_from(dim[0], header, dim[1])
         (bits_a_voxel,), (first,) = (struct.unpack_from(kind, header, place) for kind, place in (bits, offset))
+        if not 1 <= axes <= len(sizes) or not math.isfinite(first):
+            return None
         return int(first) + math.prod(sizes[:axes]) * bits_a_voxel // 8
     return None
 

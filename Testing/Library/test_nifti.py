@@ -70,6 +70,15 @@ def test_both_byte_orders_and_both_versions_are_understood(tmp_path: Path) -> No
                 require_whole(path)
 
 
+@pytest.mark.parametrize(("kind", "place", "value"), [("<f", 108, float("nan")), ("<h", 40, -1), ("<h", 40, 9)])
+def test_a_header_without_sense_is_left_to_the_reader(tmp_path: Path, kind: str, place: int, value: float) -> None:
+    path = written(tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into(kind, content, place, value)
+    path.write_bytes(content)
+    require_whole(path)
+
+
 def test_what_is_no_nifti_is_left_to_the_reader(tmp_path: Path) -> None:
     path = tmp_path / "a.nii"
     path.write_bytes(b"something else")
