@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HEIGHT = 4.6
 _HEIGHT_OF_STAGE = 0.28
 _WIDTH = 11.0
-_LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 0.65, 2.15, 0.35, 0.5, 0.4
+_LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 0.65, 2.35, 0.35, 0.5, 0.4
 _STRIP = 0.07  # height of the strip of options below the bars, as a share of the highest bar
 
 
@@ -106,6 +106,7 @@ def _draw_area(axes: Any, segmentation: Segmentation, order: list[int], slices: 
     _, row_mm, column_mm = segmentation.study.spacing_mm
     area = np.count_nonzero(segmentation.labels, axis=(1, 2))[order] * row_mm * column_mm / 100
     twin = axes.twinx()
+    twin.plot(slices, area, color="white", linewidth=3.4)  # around the line, which crosses dark bars
     twin.plot(slices, area, color="#333333", linewidth=1.2, label="area found")
     twin.set_ylabel("area found, cm²")
     twin.set_ylim(-_STRIP / 1.08 * max(area.max() * 1.08, 1.0), max(area.max() * 1.08, 1.0))
